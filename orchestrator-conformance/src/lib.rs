@@ -1,0 +1,1 @@
+//! Published behaviour suites for backends and connectors.

@@ -1,0 +1,1 @@
+//! The engine: policies, tenancy, jobs, webhooks, config versions and the ports that backends implement.

@@ -1,0 +1,1 @@
+//! The HTTP face of the engine: routes, tokens, problem documents, the OpenAPI document.

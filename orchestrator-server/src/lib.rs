@@ -1,0 +1,1 @@
+//! The reference binary: one composition of the engine, its stores and its HTTP face.

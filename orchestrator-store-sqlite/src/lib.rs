@@ -1,0 +1,1 @@
+//! The embedded store: everything durable in one SQLite file.

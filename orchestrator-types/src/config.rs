@@ -1,0 +1,387 @@
+//! The workspace config: everything that describes a workspace, as one document without secrets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::Name;
+
+/// All that describes a workspace. Immutable once it is a version.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WorkspaceConfig {
+    /// Policies by name; connectors and callbacks bind to them.
+    pub policies: BTreeMap<Name, Policy>,
+    /// Connectors by name.
+    pub connectors: BTreeMap<Name, ConnectorConfig>,
+    /// Pointers to secrets, never the secrets.
+    pub secret_refs: BTreeMap<Name, SecretRef>,
+    /// Where results and webhooks are delivered.
+    pub callbacks: BTreeMap<Name, CallbackConfig>,
+    /// Which provider events are this workspace's.
+    pub webhook_routes: BTreeMap<Name, WebhookRouteConfig>,
+    /// When bodies move out of line.
+    pub payloads: PayloadConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
+    /// What is logged.
+    pub logging: LoggingConfig,
+    /// The product's own documents, versioned with the rest and handed to it by `GET /config`.
+    pub settings: BTreeMap<String, Value>,
+}
+
+/// A policy: how calls through a connector are bounded, retried and protected. A part that is absent is not applied,
+/// save the timeouts, which always are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Policy {
+    /// Deadlines of an attempt and of the whole call.
+    #[serde(default)]
+    pub timeout: TimeoutPolicy,
+    /// Retries of a synchronous call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// The circuit breaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerPolicy>,
+    /// The rate limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitPolicy>,
+    /// The concurrency limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyPolicy>,
+    /// Retries of jobs and callbacks, over hours.
+    #[serde(default)]
+    pub job_retry: JobRetryPolicy,
+}
+
+/// Deadlines, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TimeoutPolicy {
+    /// The longest that one attempt may take.
+    pub attempt_ms: u64,
+    /// The longest that the whole call may take, waits included.
+    pub total_ms: u64,
+}
+
+impl Default for TimeoutPolicy {
+    fn default() -> Self {
+        Self { attempt_ms: 5_000, total_ms: 15_000 }
+    }
+}
+
+/// How a wait between attempts is spread, so that callers do not come back together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[non_exhaustive]
+pub enum Jitter {
+    /// Anywhere between nothing and the computed wait.
+    #[default]
+    Full,
+    /// Half of the computed wait, and up to as much again.
+    Equal,
+    /// From the initial wait up to three times the last one.
+    Decorrelated,
+    /// Just the computed wait.
+    None,
+}
+
+/// Retries of a synchronous call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included.
+    pub max_attempts: u32,
+    /// The first wait.
+    pub initial_ms: u64,
+    /// No wait is longer, a `Retry-After` included.
+    pub max_ms: u64,
+    /// By how much the wait grows.
+    pub multiplier: f64,
+    /// How the wait is spread.
+    pub jitter: Jitter,
+    /// Retries as a share of calls: beyond it a failure is final.
+    pub budget_ratio: f64,
+    /// Whether calls that are not idempotent may be sent again although the upstream may have seen them.
+    pub non_idempotent: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            initial_ms: 100,
+            max_ms: 5_000,
+            multiplier: 2.0,
+            jitter: Jitter::Full,
+            budget_ratio: 0.2,
+            non_idempotent: false,
+        }
+    }
+}
+
+/// The circuit breaker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BreakerPolicy {
+    /// Calls of the last so many seconds count.
+    pub window_s: u64,
+    /// Fewer calls than this never open it.
+    pub min_calls: u32,
+    /// The share of failures that opens it.
+    pub failure_ratio: f64,
+    /// How long it stays open.
+    pub open_s: u64,
+    /// How many calls are let through to probe.
+    pub half_open_calls: u32,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { window_s: 30, min_calls: 20, failure_ratio: 0.5, open_s: 15, half_open_calls: 3 }
+    }
+}
+
+/// What to do at a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum OnLimit {
+    /// Refuse at once.
+    #[default]
+    Reject,
+    /// Wait, up to the deadline.
+    Wait,
+}
+
+/// The rate limit: a token bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RateLimitPolicy {
+    /// Calls a second, sustained.
+    pub per_second: f64,
+    /// Calls at once.
+    pub burst: u32,
+    /// What happens to a call over it.
+    pub on_limit: OnLimit,
+}
+
+impl Default for RateLimitPolicy {
+    fn default() -> Self {
+        Self { per_second: 50.0, burst: 100, on_limit: OnLimit::Reject }
+    }
+}
+
+/// The concurrency limit: a bulkhead with a bounded queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConcurrencyPolicy {
+    /// Calls in flight.
+    pub max: u32,
+    /// Calls that may wait for a place.
+    pub queue: u32,
+}
+
+impl Default for ConcurrencyPolicy {
+    fn default() -> Self {
+        Self { max: 32, queue: 64 }
+    }
+}
+
+/// Retries of jobs and callbacks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobRetryPolicy {
+    /// Attempts in all, the first included.
+    pub max_attempts: u32,
+    /// The first wait.
+    pub initial_ms: u64,
+    /// No wait is longer, a `Retry-After` included.
+    pub max_ms: u64,
+    /// By how much the wait grows.
+    pub multiplier: f64,
+    /// How the wait is spread.
+    pub jitter: Jitter,
+    /// After so many refusals (4xx) a callback is given up.
+    pub permanent_after: u32,
+    /// Whether `retry` also works inside each attempt of a job; off, so that retries do not multiply.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub inner_retry: bool,
+}
+
+impl Default for JobRetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 8,
+            initial_ms: 1_000,
+            max_ms: 3_600_000,
+            multiplier: 3.0,
+            jitter: Jitter::Full,
+            permanent_after: 3,
+            inner_retry: false,
+        }
+    }
+}
+
+/// A connector: a kind, its settings, and which secrets fill its slots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConnectorConfig {
+    /// The kind, as `GET /connector-kinds` lists them.
+    pub kind: Name,
+    /// The policy of its calls.
+    #[serde(default = "default_policy")]
+    pub policy: Name,
+    /// The kind's own settings, checked against its schema.
+    #[serde(default = "empty_object")]
+    pub settings: Value,
+    /// Secret references by the kind's slots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, Name>,
+}
+
+fn default_policy() -> Name {
+    // "default" is a well-formed name.
+    #[allow(clippy::unwrap_used, reason = "a constant that is a well-formed name")]
+    "default".parse().unwrap()
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// A named pointer to a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[non_exhaustive]
+pub enum SecretRef {
+    /// An environment variable of the server, under the workspace's prefix.
+    Env {
+        /// The variable.
+        key: String,
+    },
+    /// A file under `secrets.dir`.
+    File {
+        /// Relative to the workspace's folder there.
+        path: String,
+    },
+    /// The encrypted store.
+    Stored {
+        /// The secret's name.
+        name: Name,
+    },
+    /// HashiCorp Vault or OpenBao.
+    Vault {
+        /// The path of the secret.
+        path: String,
+        /// The field in it.
+        key: String,
+    },
+}
+
+/// Where results and webhooks are delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallbackConfig {
+    /// The product's endpoint.
+    pub url: String,
+    /// The policy of its deliveries.
+    #[serde(default = "default_policy")]
+    pub policy: Name,
+    /// The secret reference that signs it (Standard Webhooks).
+    pub signing_secret: Name,
+}
+
+/// Which events of a provider belong to the workspace. Names one of `account`, `route_key` or `default`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WebhookRouteConfig {
+    /// The provider: `stripe`, `standard-webhooks`, `hmac`, …
+    pub provider: Name,
+    /// The account that the payload names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The last part of the ingress path, for senders that name no account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_key: Option<Name>,
+    /// Whether this takes the events that name no account, if its secret verifies them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
+    /// The secret reference that verifies its signatures.
+    pub signing_secret: Name,
+    /// A connector that is called with each event, if its kind takes webhooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<Name>,
+    /// The callback that each event is delivered to; without one it waits to be polled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Name>,
+    /// The provider's own settings (`hmac`: header, algorithm, encoding, pointers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Value>,
+}
+
+/// When bodies move out of line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PayloadConfig {
+    /// Larger bodies are stored apart and referred to.
+    pub inline_max_bytes: u64,
+    /// Whether stored bodies are encrypted with the workspace's key.
+    pub encrypt: bool,
+}
+
+impl Default for PayloadConfig {
+    fn default() -> Self {
+        Self { inline_max_bytes: 65_536, encrypt: true }
+    }
+}
+
+/// How long things are kept, in days. Dedupe and idempotency windows are not shortened by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RetentionConfig {
+    /// Request log and executions.
+    pub requests_days: u32,
+    /// Events.
+    pub events_days: u32,
+    /// Webhook bodies.
+    pub inbox_days: u32,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { requests_days: 30, events_days: 90, inbox_days: 30 }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LoggingConfig {
+    /// The share of successful calls that reach the log, 0 to 1. Failures always do.
+    pub sample_success: f64,
+}
+
+impl Default for LoggingConfig {
+    fn default() -> Self {
+        Self { sample_success: 1.0 }
+    }
+}

@@ -1,0 +1,312 @@
+//! The control API: workspaces, config versions, bundles, secrets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::access::Role;
+use crate::config::WorkspaceConfig;
+use crate::names::{Name, WorkspaceId};
+use crate::problem::FieldError;
+use crate::time::Timestamp;
+
+/// `POST /workspaces`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WorkspaceRequest {
+    /// `<product>-<environment>`.
+    pub name: WorkspaceId,
+    /// The template of its first config; the environment's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// Whether a workspace is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum WorkspaceStatus {
+    /// Served.
+    Active,
+    /// Refused at the exec API; its webhooks are still taken in.
+    Suspended,
+    /// Deleted; the name is not given again.
+    Deleted,
+}
+
+/// A workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WorkspaceView {
+    /// Its name.
+    pub name: WorkspaceId,
+    /// Whether it is served.
+    pub status: WorkspaceStatus,
+    /// The environment.
+    pub environment: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The active config version.
+    pub config_version: u32,
+}
+
+/// A body that needs a reason and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReasonRequest {
+    /// Why: 3 to 500 characters, kept in the audit trail.
+    pub reason: String,
+}
+
+/// `POST /workspaces/{ws}/configs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigRequest {
+    /// The whole config.
+    pub config: WorkspaceConfig,
+    /// What changed, and why.
+    #[serde(default)]
+    pub message: String,
+    /// Whether it becomes the active one at once; `true` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activate: Option<bool>,
+}
+
+/// A config version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigVersion {
+    /// 1, 2, 3, …
+    pub version: u32,
+    /// SHA-256 of the canonical document, in hex.
+    pub hash: String,
+    /// Who made it.
+    pub author: String,
+    /// What changed, and why.
+    pub message: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// Whether it is the active one.
+    pub active: bool,
+    /// The document.
+    pub config: WorkspaceConfig,
+}
+
+/// A config version without its document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigVersionSummary {
+    /// 1, 2, 3, …
+    pub version: u32,
+    /// SHA-256 of the canonical document, in hex.
+    pub hash: String,
+    /// Who made it.
+    pub author: String,
+    /// What changed, and why.
+    pub message: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// Whether it is the active one.
+    pub active: bool,
+}
+
+/// `PUT /workspaces/{ws}/config-pointer`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PointerRequest {
+    /// The version to activate.
+    pub version: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// `GET /config`: the product's own documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProductConfig {
+    /// The active version.
+    pub version: u32,
+    /// The documents.
+    pub settings: BTreeMap<String, Value>,
+}
+
+/// How a part of a config changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It is another.
+    Changed,
+}
+
+/// One difference between two configs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Change {
+    /// Where: a JSON pointer into the config.
+    pub pointer: String,
+    /// How.
+    pub kind: ChangeKind,
+    /// What was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// The differences between two versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigDiff {
+    /// From this version
+    pub from: u32,
+    /// to this one.
+    pub to: u32,
+    /// Each difference, in the order of their pointers.
+    pub changes: Vec<Change>,
+}
+
+/// A workspace as one document: what `GET …/bundle` exports and `PUT …/bundle` imports. Without secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bundle {
+    /// The format: 1.
+    pub format: u32,
+    /// The workspace; equals the path's.
+    pub workspace: WorkspaceId,
+    /// The config.
+    pub config: WorkspaceConfig,
+    /// Operators and their roles; left as they are if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operators: Option<Vec<BundleOperator>>,
+}
+
+/// An operator in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BundleOperator {
+    /// The subject of their tokens.
+    pub sub: String,
+    /// Their role.
+    pub role: Role,
+}
+
+/// The answer to an import.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BundleResult {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Whether nothing was changed because only the plan was asked for.
+    pub dry_run: bool,
+    /// Whether the workspace is (or would be) new.
+    pub created: bool,
+    /// The active config version after it.
+    pub version: u32,
+    /// What is (or would be) different.
+    pub changes: Vec<Change>,
+    /// What is allowed but likely to hurt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<FieldError>,
+}
+
+/// `PUT /workspaces/{ws}/secrets/{name}` and `POST …/rotate`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretRequest {
+    /// The secret. Written once, never read back.
+    pub value: String,
+}
+
+impl std::fmt::Debug for SecretRequest {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("SecretRequest([redacted])")
+    }
+}
+
+/// Whether a secret can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum SecretHealth {
+    /// It resolves.
+    Ok,
+    /// Nothing is there.
+    Missing,
+    /// Its source does not answer, or does not open.
+    Unreachable,
+}
+
+/// A stored secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretView {
+    /// Its name.
+    pub name: Name,
+    /// The newest version.
+    pub version: u32,
+    /// The versions that are accepted.
+    pub active_versions: Vec<u32>,
+    /// When the newest was written.
+    pub updated_at: Timestamp,
+}
+
+/// How a secret reference stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretStatus {
+    /// The reference, or the stored secret that none points to.
+    pub name: Name,
+    /// `env`, `file`, `stored` or `vault`.
+    pub source: String,
+    /// Whether it can be had.
+    pub health: SecretHealth,
+    /// The newest version, where there are versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// When that was found out.
+    pub checked_at: Timestamp,
+}
+
+/// A connector kind that this server has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConnectorKindView {
+    /// Its name.
+    pub kind: Name,
+    /// What it is for.
+    pub description: String,
+    /// JSON Schema of its settings.
+    pub settings_schema: Value,
+    /// The slots that secrets fill.
+    pub secret_slots: Vec<Name>,
+    /// Its operations.
+    pub operations: Vec<OperationView>,
+}
+
+/// An operation of a connector kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OperationView {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its input.
+    pub input_schema: Value,
+    /// JSON Schema of its output.
+    pub output_schema: Value,
+}

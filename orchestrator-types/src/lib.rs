@@ -1,0 +1,52 @@
+//! The words of the contract: ids, names, documents and the shapes that travel.
+//!
+//! The server and its clients share this crate and nothing else. It holds no behaviour beyond parsing: a value of a
+//! type in here is well formed, so that nobody downstream checks it again.
+
+mod access;
+mod audit;
+mod callbacks;
+mod config;
+mod control;
+mod dlq;
+mod events;
+mod execute;
+mod ids;
+mod jobs;
+mod names;
+mod page;
+mod problem;
+mod time;
+mod trace;
+mod webhooks;
+
+pub use access::{
+    IdentityCreated, IdentityRequest, IdentityView, OperatorRequest, OperatorView, Role, TokenRequest, TokenResponse,
+    scope,
+};
+pub use audit::{AuditRecord, AuditVerification};
+pub use callbacks::{CallbackBody, CallbackType, JobCallbackData, WebhookCallbackData};
+pub use config::{
+    BreakerPolicy, CallbackConfig, ConcurrencyPolicy, ConnectorConfig, Jitter, JobRetryPolicy, LoggingConfig, OnLimit,
+    PayloadConfig, Policy, RateLimitPolicy, RetentionConfig, RetryPolicy, SecretRef, TimeoutPolicy, WebhookRouteConfig,
+    WorkspaceConfig,
+};
+pub use control::{
+    Bundle, BundleOperator, BundleResult, Change, ChangeKind, ConfigDiff, ConfigRequest, ConfigVersion,
+    ConfigVersionSummary, ConnectorKindView, OperationView, PointerRequest, ProductConfig, ReasonRequest, SecretHealth,
+    SecretRequest, SecretStatus, SecretView, WorkspaceRequest, WorkspaceStatus, WorkspaceView,
+};
+pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
+pub use events::{EventType, EventView};
+pub use execute::{
+    AttemptOutcome, AttemptRecord, Decision, ErrorView, ExecuteRequest, ExecuteResponse, ExecutionView, RequestKind,
+    RequestView, UpstreamView,
+};
+pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId, RequestId};
+pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};
+pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
+pub use page::Page;
+pub use problem::{FieldError, Problem};
+pub use time::Timestamp;
+pub use trace::TraceId;
+pub use webhooks::{InboxStatus, InboxView, WebhookAccepted};
