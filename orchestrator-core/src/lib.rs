@@ -1,1 +1,11 @@
-//! The engine: policies, tenancy, jobs, webhooks, config versions and the ports that backends implement.
+//! The engine of Orchestrator: policies, tenancy, jobs, webhooks, config versions, and the ports that backends implement.
+//!
+//! Three doors, each usable without the next: the policy layers over any `tower::Service`; the engine embedded
+//! in a program; the server around it.
+
+pub mod callback;
+pub mod clock;
+pub mod connector;
+pub mod secrets;
+
+pub use orchestrator_types as types;

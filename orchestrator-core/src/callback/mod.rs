@@ -1,0 +1,5 @@
+//! Callbacks: what the engine tells the product.
+
+mod transport;
+
+pub use transport::{CallbackAnswer, CallbackRequest, CallbackTransport};

@@ -1,0 +1,18 @@
+//! Connectors: the ways out. An integrator implements [`ConnectorKind`] and [`Connector`] with this crate alone.
+//!
+//! A *kind* is compiled in: it describes its settings, secret slots and operations, and builds a *connector* from a
+//! workspace's settings. A connector is asked twice for each call: first to [`plan`](Connector::plan) it (is there such
+//! an operation, is the input sound, may it be repeated), then, once the policies admit it, to [`call`](Connector::call).
+//!
+//! **The one rule:** a connector makes one attempt and says truly how it ended. Retries, limits, deadlines and the
+//! breaker are the policies' work; a future that is dropped must leave nothing behind.
+
+mod error;
+mod kind;
+mod registry;
+mod secrets;
+
+pub use error::{CallError, CallErrorKind, PlanError, Sent};
+pub use kind::{CallContext, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription};
+pub use registry::{ConnectorRegistry, RegistryError};
+pub use secrets::{SecretSlots, SecretSource};
