@@ -3,9 +3,11 @@
 //! Three doors, each usable without the next: the policy layers over any `tower::Service`; the engine embedded
 //! in a program; the server around it.
 
+pub mod audit;
 pub mod callback;
 pub mod clock;
 pub mod connector;
 pub mod secrets;
+pub mod store;
 
 pub use orchestrator_types as types;

@@ -1,0 +1,76 @@
+//! The ports to what is durable. The store is the one source of truth: it commits, then we acknowledge.
+//!
+//! | port | holds |
+//! |---|---|
+//! | [`ControlStore`] | records (workspaces, config versions, secrets, identities, …), the route index, the audit chains |
+//! | [`JobStore`] | jobs, their leases and fences |
+//! | [`InboxStore`] | webhooks and what is deduplicated by |
+//! | [`EventLog`] | events, gapless and ordered in a workspace |
+//! | [`RequestLog`] | each call made, and the answers kept for idempotency keys |
+//!
+//! What belongs together is one method, and one method is one transaction. A method whose answer was lost may be called
+//! again with the same ids, keys and fences: it changes nothing more (invariant 32). Futures that are dropped may or may
+//! not have taken effect; they leave nothing half done.
+
+mod control;
+mod error;
+mod event;
+mod inbox;
+mod job;
+mod request;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use orchestrator_types::WorkspaceId;
+
+pub use control::{
+    CommitError, Committed, ControlChange, ControlStore, Expect, NewAudit, Owner, Record, RecordKind, RecordWrite,
+    Route, RouteKey, RouteOwner,
+};
+pub use error::StoreError;
+pub use event::{EventFilter, EventLog, EventPage, NewEvent};
+pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox};
+pub use job::{
+    Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter, JobKind,
+    JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled, Settlement,
+};
+pub use request::{Begin, Begun, IdempotencyScope, KeptAnswer, RequestEntry, RequestLog, Sweep};
+
+/// Everything durable, as the engine wants it.
+#[async_trait]
+pub trait Store: ControlStore + JobStore + InboxStore + EventLog + RequestLog {
+    /// What this backend is, and what it promises.
+    fn info(&self) -> StoreInfo;
+
+    /// Tells `watch` of every commit from now on, so that nobody needs to poll for what this process wrote itself.
+    fn attach(&self, watch: Arc<dyn CommitWatch>);
+
+    /// Answers when the store does.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes what was handed in and lets go of files and connections.
+    async fn close(&self);
+}
+
+/// What a backend is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// `memory`, `sqlite`, …
+    pub name: &'static str,
+    /// Whether what was acknowledged survives the process.
+    pub durable: bool,
+}
+
+/// Hears of commits. Called on the committer's path: it must not block.
+pub trait CommitWatch: Send + Sync + 'static {
+    /// The workspace has new events, or the state of its jobs changed.
+    fn touched(&self, workspace: &WorkspaceId);
+    /// A job may have become ready.
+    fn ready(&self);
+    /// Control records changed.
+    fn control(&self);
+}
