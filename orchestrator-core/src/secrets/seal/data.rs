@@ -163,11 +163,9 @@ impl DataKey {
     /// # Errors
     /// As [`DataKey::open`]; and it is no text.
     pub fn open_secret(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Secret, SealError> {
-        let mut plain = self.open(context, sealed)?;
-        String::from_utf8(std::mem::take(&mut *plain)).map(Secret::new).map_err(|wrong| {
-            wrong.into_bytes().zeroize();
-            SealError::Malformed
-        })
+        let plain = self.open(context, sealed)?;
+        // Copied, so that the buffer is wiped whole.
+        std::str::from_utf8(&plain).map(|text| Secret::new(text.to_owned())).map_err(|_| SealError::Malformed)
     }
 
     /// Seals a stored payload, for its workspace and its id.
