@@ -2,11 +2,18 @@
 
 mod env;
 mod file;
+mod install;
 mod redact;
+mod resolve;
 pub mod seal;
 mod secret;
+mod service;
+mod stored;
 
 pub use env::{EnvSecrets, check_env, env_prefix};
 pub use file::{FileSecrets, check_file};
 pub use redact::{REDACTED, Redactor};
+pub use install::{install_secret, read_install_secret};
+pub(crate) use resolve::{Reference, SecretResolver};
+pub use service::{Replace, Secrets};
 pub use secret::{Secret, SecretError};

@@ -1,0 +1,20 @@
+//! Config versions: everything that describes a workspace is one document; a change makes a new immutable version; a
+//! pointer says which is live. Rollback, diff, export, import and dry run are the same few functions.
+
+mod bundle;
+mod diff;
+mod document;
+mod live;
+mod resource;
+mod service;
+mod template;
+mod validate;
+
+pub(crate) use diff::changes;
+pub(crate) use document::{StoredPointer, StoredVersion, content_hash, routes_of, version_key};
+pub(crate) use live::{LiveCallback, LiveConfig, LiveConnector, PolicyStates, Snapshots};
+pub use bundle::BUNDLE_FORMAT;
+pub use resource::ResourceKind;
+pub use service::{Active, Configs, Saved};
+pub(crate) use template::template;
+pub(crate) use validate::{Checked, validate};
