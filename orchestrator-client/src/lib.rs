@@ -1,7 +1,8 @@
 //! Typed client of the exec and control APIs, and the product's side of callbacks.
 //!
 //! [`Client`] speaks to a server: calls, jobs and events of a workspace, and through [`Client::workspace`] everything that
-//! operators do. [`callback`] is the other direction: it verifies what the server delivers to the product.
+//! operators do. [`callback`] is the other direction: it verifies what the server delivers to the product; with the feature
+//! `axum` as an extractor.
 //!
 //! Its one rule: what may have been done is never silently done again. A call is repeated only if it reads, or carries an
 //! idempotency key; see [`Retry`].
