@@ -1,1 +1,3 @@
 //! The engine: policies, tenancy, jobs, webhooks, config versions and the ports that backends implement.
+
+pub mod policy;
