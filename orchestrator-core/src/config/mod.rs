@@ -3,8 +3,8 @@
 
 mod bundle;
 mod diff;
-mod document;
-mod live;
+pub(crate) mod document;
+pub(crate) mod live;
 mod resource;
 mod service;
 mod template;

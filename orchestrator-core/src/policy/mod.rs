@@ -23,6 +23,7 @@ pub mod retry;
 
 pub use classify::{Class, Classify, ClassifyErrors, ClassifyFn, Sent, classify_fn};
 pub use observe::{AttemptEnd, GaveUpReason, NoObserver, Observe, PolicyEvent, Scope, WaitReason};
+pub use rate_limit::RateLimitSnapshot;
 pub use rejection::{AttemptTimedOut, BreakerOpen, ConcurrencyLimited, DeadlineExceeded, RateLimited};
 pub use request::PolicyRequest;
 pub use stack::{PolicyStack, stack};
