@@ -7,5 +7,6 @@ pub mod callback;
 pub mod clock;
 pub mod connector;
 pub mod secrets;
+pub mod webhooks;
 
 pub use orchestrator_types as types;
