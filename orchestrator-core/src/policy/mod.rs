@@ -5,12 +5,16 @@
 //! is allocated while all goes well, and whatever is dropped gives back what it held.
 
 mod classify;
+#[cfg(test)]
+mod fixture;
 mod observe;
 mod places;
 mod rejection;
 mod request;
 mod stack;
 mod state;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub mod attempt_timeout;

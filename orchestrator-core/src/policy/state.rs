@@ -131,3 +131,74 @@ impl PolicyState {
 fn budget_ratio(policy: &Policy) -> f64 {
     policy.retry.as_ref().map_or_else(|| RetryPolicy::default().budget_ratio, |retry| retry.budget_ratio)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::policy::breaker::BreakerStatus;
+    use crate::policy::classify::{Class, Sent};
+
+    fn policy() -> Policy {
+        Policy {
+            retry: Some(RetryPolicy::default()),
+            breaker: Some(BreakerPolicy { min_calls: 1, ..BreakerPolicy::default() }),
+            rate_limit: Some(RateLimitPolicy { per_second: 1.0, burst: 10, ..RateLimitPolicy::default() }),
+            concurrency: Some(ConcurrencyPolicy::default()),
+            ..Policy::default()
+        }
+    }
+
+    /// Spends of the limit and the budget, and opens the breaker.
+    fn used(policy: &Policy) -> Arc<PolicyState> {
+        let state = PolicyState::new(policy);
+        (0..4).for_each(|_| assert!(state.limiter().unwrap().admit().is_ok()));
+        while state.budget().withdraw() {}
+        let breaker = state.breaker().unwrap();
+        let pass = breaker.admit().0.unwrap();
+        breaker.complete(pass, Class::Retryable { retry_after: None, sent: Sent::Maybe });
+        state
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_did_not_change_is_kept() {
+        let state = used(&policy());
+        let mut next = policy();
+        next.timeout.total_ms = 9_999;
+        next.job_retry.max_attempts = 3;
+        let adapted = state.adapt(&next);
+        assert!(Arc::ptr_eq(state.limiter().unwrap(), adapted.limiter().unwrap()));
+        assert!(Arc::ptr_eq(state.bulkhead().unwrap(), adapted.bulkhead().unwrap()));
+        assert!(Arc::ptr_eq(state.breaker().unwrap(), adapted.breaker().unwrap()));
+        assert!(Arc::ptr_eq(state.budget(), adapted.budget()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_part_changes_by_itself() {
+        let state = used(&policy());
+        let mut next = policy();
+        next.breaker.as_mut().unwrap().open_s = 60;
+        let adapted = state.adapt(&next);
+        assert_eq!(state.breaker_snapshot().unwrap().status, BreakerStatus::Open);
+        assert_eq!(adapted.breaker_snapshot().unwrap().status, BreakerStatus::Closed);
+        assert_eq!(adapted.rate_limit_snapshot().unwrap().remaining, 6);
+        assert!(!adapted.budget().withdraw());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inv_21_a_changed_rate_does_not_give_the_burst_again() {
+        let mut next = policy();
+        next.rate_limit.as_mut().unwrap().burst = 20;
+        assert_eq!(used(&policy()).adapt(&next).rate_limit_snapshot().unwrap().remaining, 16);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_come_and_go() {
+        let state = used(&policy()).adapt(&Policy::default());
+        assert!(state.limiter().is_none() && state.bulkhead().is_none() && state.breaker().is_none());
+        let state = state.adapt(&policy());
+        assert_eq!(state.rate_limit_snapshot().unwrap().remaining, 10);
+        assert_eq!(state.breaker_snapshot().unwrap().status, BreakerStatus::Closed);
+    }
+}

@@ -171,3 +171,109 @@ pub fn warnings(policy: &Policy) -> Vec<FieldError> {
     }
     found.0
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, RateLimitPolicy, RetryPolicy};
+
+    use super::*;
+
+    fn whole() -> Policy {
+        Policy {
+            retry: Some(RetryPolicy::default()),
+            breaker: Some(BreakerPolicy::default()),
+            rate_limit: Some(RateLimitPolicy::default()),
+            concurrency: Some(ConcurrencyPolicy::default()),
+            ..Policy::default()
+        }
+    }
+
+    fn pointers(errors: &[FieldError]) -> Vec<&str> {
+        errors.iter().map(|error| error.pointer.as_str()).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_harmless() {
+        assert_eq!(validate(&whole()), []);
+        assert_eq!(validate(&Policy::default()), []);
+        assert_eq!(warnings(&whole()), []);
+    }
+
+    #[test]
+    fn each_thing_that_cannot_work_is_refused_at_its_place() {
+        type Change = fn(&mut Policy);
+        let cases: [(&str, Change); 30] = [
+            ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = 0),
+            ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = p.timeout.total_ms + 1),
+            ("/timeout/total_ms", |p| p.timeout.total_ms = u64::MAX),
+            ("/retry/max_attempts", |p| p.retry.as_mut().unwrap().max_attempts = 0),
+            ("/retry/max_attempts", |p| p.retry.as_mut().unwrap().max_attempts = 101),
+            ("/retry/initial_ms", |p| p.retry.as_mut().unwrap().initial_ms = 5_001),
+            ("/retry/max_ms", |p| p.retry.as_mut().unwrap().max_ms = u64::MAX),
+            ("/retry/multiplier", |p| p.retry.as_mut().unwrap().multiplier = 0.5),
+            ("/retry/multiplier", |p| p.retry.as_mut().unwrap().multiplier = f64::NAN),
+            ("/retry/multiplier", |p| p.retry.as_mut().unwrap().multiplier = f64::INFINITY),
+            ("/retry/budget_ratio", |p| p.retry.as_mut().unwrap().budget_ratio = 1.1),
+            ("/retry/budget_ratio", |p| p.retry.as_mut().unwrap().budget_ratio = -0.1),
+            ("/retry/budget_ratio", |p| p.retry.as_mut().unwrap().budget_ratio = f64::NAN),
+            ("/breaker/window_s", |p| p.breaker.as_mut().unwrap().window_s = 0),
+            ("/breaker/min_calls", |p| p.breaker.as_mut().unwrap().min_calls = 0),
+            ("/breaker/failure_ratio", |p| p.breaker.as_mut().unwrap().failure_ratio = 0.0),
+            ("/breaker/failure_ratio", |p| p.breaker.as_mut().unwrap().failure_ratio = 1.01),
+            ("/breaker/open_s", |p| p.breaker.as_mut().unwrap().open_s = 0),
+            ("/breaker/half_open_calls", |p| p.breaker.as_mut().unwrap().half_open_calls = 0),
+            ("/rate_limit/per_second", |p| p.rate_limit.as_mut().unwrap().per_second = 0.0),
+            ("/rate_limit/per_second", |p| p.rate_limit.as_mut().unwrap().per_second = -1.0),
+            ("/rate_limit/per_second", |p| p.rate_limit.as_mut().unwrap().per_second = f64::NAN),
+            ("/rate_limit/per_second", |p| p.rate_limit.as_mut().unwrap().per_second = 1e300),
+            ("/rate_limit/burst", |p| p.rate_limit.as_mut().unwrap().burst = 0),
+            ("/rate_limit/burst", |p| p.rate_limit.as_mut().unwrap().burst = u32::MAX),
+            ("/concurrency/max", |p| p.concurrency.as_mut().unwrap().max = 0),
+            ("/concurrency/queue", |p| p.concurrency.as_mut().unwrap().queue = u32::MAX),
+            ("/job_retry/max_attempts", |p| p.job_retry.max_attempts = 0),
+            ("/job_retry/initial_ms", |p| p.job_retry.initial_ms = u64::MAX),
+            ("/job_retry/permanent_after", |p| p.job_retry.permanent_after = 0),
+        ];
+        for (pointer, change) in cases {
+            let mut policy = whole();
+            change(&mut policy);
+            assert_eq!(pointers(&validate(&policy)), [pointer]);
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let mut policy = whole();
+        policy.timeout.attempt_ms = 0;
+        policy.retry.as_mut().unwrap().max_attempts = 0;
+        policy.concurrency.as_mut().unwrap().max = 0;
+        assert_eq!(pointers(&validate(&policy)), ["/timeout/attempt_ms", "/retry/max_attempts", "/concurrency/max"]);
+    }
+
+    #[test]
+    fn what_may_do_harm_is_warned_of() {
+        let mut policy = whole();
+        policy.timeout.total_ms = 5_000;
+        policy.job_retry.inner_retry = true;
+        let retry = policy.retry.as_mut().unwrap();
+        (retry.non_idempotent, retry.jitter, retry.initial_ms) = (true, Jitter::None, 0);
+        let limit = policy.rate_limit.as_mut().unwrap();
+        (limit.per_second, limit.burst) = (0.1, 1);
+        let warned = warnings(&policy);
+        assert_eq!(
+            pointers(&warned),
+            [
+                "/retry/max_attempts",
+                "/retry/max_ms",
+                "/retry/non_idempotent",
+                "/retry/jitter",
+                "/retry/initial_ms",
+                "/breaker/min_calls",
+                "/job_retry/inner_retry",
+            ]
+        );
+        assert_eq!(validate(&policy), []);
+    }
+}

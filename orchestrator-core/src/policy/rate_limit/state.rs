@@ -246,3 +246,90 @@ fn period(per_second: f64) -> u64 {
     let nanos = nanos as u64;
     nanos.clamp(1, SLOWEST)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::cast_precision_loss, reason = "tests")]
+
+    use governor::clock::FakeRelativeClock;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn policy(per_second: f64, burst: u32) -> RateLimitPolicy {
+        RateLimitPolicy { per_second, burst, ..Default::default() }
+    }
+
+    proptest! {
+        // In every window between two admissions: no more than the burst and the rate allow.
+        #[test]
+        fn inv_21_over_any_window_no_more_is_admitted_than_burst_and_rate(
+            per_second in 0.1_f64..5_000.0,
+            burst in 1_u32..50,
+            steps in proptest::collection::vec((0_u64..400_000_000, 1_u32..40), 1..80),
+        ) {
+            let clock = FakeRelativeClock::default();
+            let limiter = Limiter::with_clock(&policy(per_second, burst), clock.clone());
+            let (mut now, mut admitted) = (0_u64, Vec::new());
+            for (wait, calls) in steps {
+                clock.advance(Duration::from_nanos(wait));
+                now += wait;
+                admitted.extend((0..calls).filter(|_| limiter.admit().is_ok()).map(|_| now));
+            }
+            for (first, from) in admitted.iter().enumerate() {
+                for (last, to) in admitted.iter().enumerate().skip(first) {
+                    let allowed = f64::from(burst) + per_second * (to - from) as f64 / 1e9;
+                    prop_assert!((last - first + 1) as f64 <= allowed + 1e-6);
+                }
+            }
+        }
+
+        // And no less: whoever asks as often as the rate allows is always admitted.
+        #[test]
+        fn inv_21_the_rate_itself_is_always_admitted(per_second in 0.1_f64..5_000.0, burst in 1_u32..50) {
+            let clock = FakeRelativeClock::default();
+            let limiter = Limiter::with_clock(&policy(per_second, burst), clock.clone());
+            prop_assert_eq!((0..burst * 2).filter(|_| limiter.admit().is_ok()).count(), burst as usize);
+            for _ in 0..100 {
+                clock.advance(Duration::from_nanos(period(per_second)));
+                prop_assert!(limiter.admit().is_ok());
+                prop_assert!(limiter.admit().is_err());
+            }
+        }
+
+        // The wait that is told is the wait that it takes.
+        #[test]
+        fn a_call_is_admitted_just_when_it_was_told(per_second in 0.1_f64..5_000.0, burst in 1_u32..50) {
+            let clock = FakeRelativeClock::default();
+            let limiter = Limiter::with_clock(&policy(per_second, burst), clock.clone());
+            while limiter.admit().is_ok() {}
+            let wait = limiter.wait();
+            prop_assert_eq!(limiter.admit(), Err(wait));
+            clock.advance(wait - Duration::from_nanos(1));
+            prop_assert!(limiter.admit().is_err());
+            clock.advance(Duration::from_nanos(1));
+            prop_assert!(limiter.admit().is_ok());
+        }
+
+        #[test]
+        fn no_numbers_make_it_panic(per_second in proptest::num::f64::ANY, burst in any::<u32>()) {
+            let clock = FakeRelativeClock::default();
+            let limiter = Limiter::with_clock(&policy(per_second, burst), clock.clone());
+            for _ in 0..3 {
+                let _ = limiter.admit();
+                let _ = (limiter.snapshot(), limiter.wait());
+                clock.advance(Duration::from_secs(1_000_000));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inv_21_other_numbers_do_not_refill_the_burst() {
+        let limiter = Limiter::new(&policy(1.0, 10));
+        (0..8).for_each(|_| assert!(limiter.admit().is_ok()));
+        let adapted = limiter.adapt(&policy(2.0, 12));
+        assert_eq!(adapted.snapshot().remaining, 4);
+        let smaller = adapted.adapt(&policy(2.0, 5));
+        assert_eq!(smaller.snapshot().remaining, 0);
+    }
+}
