@@ -6,10 +6,10 @@ use orchestrator_core::callback::{CallbackAnswer, CallbackRequest, CallbackTrans
 use orchestrator_core::connector::{CallError, CallErrorKind, Sent};
 use url::Url;
 
-use crate::egress::{BodyLimit, EgressClient, EgressLimits, retry_after};
+use crate::egress::{BodyLimit, EXCERPT_BYTES, EgressClient, EgressLimits, retry_after};
 
 /// How much of a product's answer is kept: 16 KiB. What goes beyond it is not read.
-const KEPT: BodyLimit = BodyLimit::Beginning(16 << 10);
+const KEPT: BodyLimit = BodyLimit::Beginning(EXCERPT_BYTES);
 
 /// Delivers callbacks through the egress guard. Cloning shares the client.
 #[derive(Debug, Clone)]

@@ -8,3 +8,4 @@ pub mod http;
 
 pub use callback::HttpCallbacks;
 pub use egress::{EgressClient, EgressPolicy};
+pub use http::HttpKind;

@@ -16,6 +16,7 @@ mod resolver;
 mod retry_after;
 
 pub use answer::{BodyLimit, EgressAnswer, EgressLimits};
+pub(crate) use answer::{DEFAULT_BODY_BYTES, EXCERPT_BYTES};
 pub use client::{EgressClient, EgressError};
 pub use names::{Lookup, SystemLookup};
 pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
