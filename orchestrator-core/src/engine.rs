@@ -5,9 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{
-    Environment, Page, ProductConfig, RequestView, WorkspaceId, WorkspaceStatus,
-};
+use orchestrator_types::{Environment, Page, ProductConfig, RequestView, WorkspaceId, WorkspaceStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -74,7 +72,8 @@ impl Engine {
             if self.snapshots.generation() != generation {
                 continue;
             }
-            let live = Arc::new(compile(self, workspace, stored.status, version.version, pointer.etag(), version.config));
+            let live =
+                Arc::new(compile(self, workspace, stored.status, version.version, pointer.etag(), version.config));
             self.snapshots.keep(&live, generation);
             return Ok(live);
         }

@@ -28,6 +28,6 @@ mod retention;
 
 pub use actor::{Actor, Reason};
 pub use builder::{BuildError, Builder};
-pub use engine::Orchestrator;
+pub use engine::{Health, Orchestrator};
 pub use error::Error;
 pub use orchestrator_types as types;

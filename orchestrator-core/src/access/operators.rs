@@ -29,6 +29,9 @@ impl Operators<'_> {
     /// # Errors
     /// The store does not answer.
     pub async fn role(&self, workspace: &WorkspaceId, sub: &str) -> Result<Option<Role>, Error> {
+        if check_sub(sub, "").is_err() {
+            return Ok(None);
+        }
         let record = self.0.store.record(&Owner::from(workspace), RecordKind::Operator, sub).await?;
         record.map(|record| Ok(decode::<StoredOperator>(&record.body)?.role)).transpose()
     }

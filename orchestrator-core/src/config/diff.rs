@@ -8,7 +8,12 @@ use serde_json::{Map, Value};
 pub(crate) fn changes(before: &impl Serialize, after: &impl Serialize) -> Vec<Change> {
     let value = |document: Result<Value, _>| document.unwrap_or(Value::Null);
     let mut changes = Vec::new();
-    compare(&mut String::new(), &value(serde_json::to_value(before)), &value(serde_json::to_value(after)), &mut changes);
+    compare(
+        &mut String::new(),
+        &value(serde_json::to_value(before)),
+        &value(serde_json::to_value(after)),
+        &mut changes,
+    );
     changes
 }
 
@@ -20,7 +25,12 @@ fn compare(pointer: &mut String, before: &Value, after: &Value, changes: &mut Ve
     }
 }
 
-fn compare_objects(pointer: &mut String, before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<Change>) {
+fn compare_objects(
+    pointer: &mut String,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    changes: &mut Vec<Change>,
+) {
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for key in keys {
         let length = pointer.len();

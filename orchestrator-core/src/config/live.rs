@@ -47,11 +47,7 @@ pub(crate) struct LiveCallback {
 
 impl LiveConfig {
     /// A secret reference of the config, as connectors see it.
-    pub(crate) fn source(
-        &self,
-        resolver: &Arc<SecretResolver>,
-        reference: &Name,
-    ) -> Option<Arc<dyn SecretSource>> {
+    pub(crate) fn source(&self, resolver: &Arc<SecretResolver>, reference: &Name) -> Option<Arc<dyn SecretSource>> {
         source(&self.workspace, &self.config, resolver, reference)
     }
 }
@@ -134,7 +130,9 @@ pub(crate) fn compile(
         });
         let secrets = SecretSlots::new(sources.collect());
         // Both were checked before the version was made; a kind that this build does not have is not found when called.
-        let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else { continue };
+        let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else {
+            continue;
+        };
         let live = LiveConnector {
             name: name.clone(),
             connector: built,

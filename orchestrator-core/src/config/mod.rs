@@ -10,11 +10,11 @@ mod service;
 mod template;
 mod validate;
 
+pub use bundle::BUNDLE_FORMAT;
 pub(crate) use diff::changes;
 pub(crate) use document::{StoredPointer, StoredVersion, content_hash, routes_of, version_key};
-pub(crate) use live::{LiveCallback, LiveConfig, LiveConnector, PolicyStates, Snapshots};
-pub use bundle::BUNDLE_FORMAT;
+pub(crate) use live::{LiveConfig, LiveConnector, PolicyStates, Snapshots};
 pub use resource::ResourceKind;
 pub use service::{Active, Configs, Saved};
 pub(crate) use template::template;
-pub(crate) use validate::{Checked, validate};
+pub(crate) use validate::validate;

@@ -183,7 +183,17 @@ fn routes(config: &WorkspaceConfig, checked: &mut Checked) {
 
 /// Beginnings that only secrets have.
 const SHAPES: [&str; 12] = [
-    "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "ghp_", "github_pat_", "xoxb-", "xoxp-", "AKIA", "AIza",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "rk_test_",
+    "whsec_",
+    "ghp_",
+    "github_pat_",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "AIza",
     "-----BEGIN ",
 ];
 

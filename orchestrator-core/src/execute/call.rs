@@ -64,12 +64,7 @@ impl CallRequest {
         Self::with(attempt, idempotent, deadline_cap, Some(job))
     }
 
-    fn with(
-        attempt: Arc<dyn Attempt>,
-        idempotent: bool,
-        deadline_cap: Option<Duration>,
-        job: Option<JobCall>,
-    ) -> Self {
+    fn with(attempt: Arc<dyn Attempt>, idempotent: bool, deadline_cap: Option<Duration>, job: Option<JobCall>) -> Self {
         let started = Instant::now();
         Self(Arc::new(Inner { attempt, idempotent, deadline_cap, started, job, trace: CallTrace::new(started) }))
     }

@@ -64,7 +64,9 @@ impl CallFault {
                 (code, error.detail.clone(), error.upstream.clone())
             }
             Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned(), None),
-            Self::Timeout(_) => ("timeout", "the upstream did not answer within the attempt's timeout".to_owned(), None),
+            Self::Timeout(_) => {
+                ("timeout", "the upstream did not answer within the attempt's timeout".to_owned(), None)
+            }
             Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned(), None),
             Self::Concurrency(_) => {
                 ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned(), None)

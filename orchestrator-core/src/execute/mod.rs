@@ -7,9 +7,10 @@ mod recorder;
 mod service;
 mod trace;
 
+pub(crate) use attempt::redact;
 pub(crate) use attempt::{Attempt, ConnectorAttempt};
-pub(crate) use call::{CallFault, CallRequest, CallStack, call_stack};
+pub(crate) use call::{CallFault, CallRequest, CallStack, JobCall, call_stack};
 pub use failure::CallFailure;
 pub(crate) use recorder::Recorder;
 pub use service::{Call, Executed, Executions};
-pub(crate) use trace::CallTrace;
+pub(crate) use service::{execute, plan};

@@ -288,8 +288,7 @@ impl Running {
             keep: (attempts > 0).then(|| self.kept(result)),
         });
         let waits = idempotency.is_some();
-        let entry =
-            RequestEntry { workspace: self.live.workspace.clone(), record: Some(record), events, idempotency };
+        let entry = RequestEntry { workspace: self.live.workspace.clone(), record: Some(record), events, idempotency };
         if waits {
             // Whoever used a key relies on it: the answer is durable before it is given.
             if let Err(error) = self.engine.store.log(vec![entry.clone()]).await {

@@ -12,8 +12,8 @@ mod stored;
 
 pub use env::{EnvSecrets, check_env, env_prefix};
 pub use file::{FileSecrets, check_file};
-pub use redact::{REDACTED, Redactor};
 pub use install::{install_secret, read_install_secret};
+pub use redact::{REDACTED, Redactor};
 pub(crate) use resolve::{Reference, SecretResolver};
-pub use service::{Replace, Secrets};
 pub use secret::{Secret, SecretError};
+pub use service::{Replace, Secrets};

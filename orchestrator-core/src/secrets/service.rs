@@ -51,7 +51,8 @@ impl Secrets<'_> {
                 None => (StoredSecret::default(), Expect::Absent),
             };
             let (now, number) = (self.0.clock.now(), secret.newest() + 1);
-            let version = stored::seal(&self.0.secrets, workspace, name, number, &value).await.map_err(Error::Secret)?;
+            let version =
+                stored::seal(&self.0.secrets, workspace, name, number, &value).await.map_err(Error::Secret)?;
             let overlap = if replace == Replace::Overlapping { OVERLAP } else { std::time::Duration::ZERO };
             secret.add(version, now, overlap);
             let body = serde_json::to_vec(&secret).map_err(|error| Error::Internal(error.to_string()))?;

@@ -67,8 +67,7 @@ pub(crate) async fn seal(
     value: &Secret,
 ) -> Result<StoredVersion, SecretError> {
     let key = data_key(resolver, workspace).await?;
-    let context =
-        SealContext { environment: &resolver.environment, workspace, name, version: u64::from(version) };
+    let context = SealContext { environment: &resolver.environment, workspace, name, version: u64::from(version) };
     let sealed = key.seal(&context, value.expose().as_bytes()).map_err(|error| unreadable(&error))?;
     Ok(StoredVersion { version, created_at: resolver.clock.now(), until: None, sealed })
 }
@@ -107,9 +106,7 @@ async fn data_key(resolver: &SecretResolver, workspace: &WorkspaceId) -> Result<
         ring.unwrap(&wrapped, &resolver.environment, workspace).map_err(|error| unreadable(&error))
     };
     loop {
-        if let Some(record) =
-            resolver.store.record(&owner, RecordKind::DataKey, DATA_KEY).await.map_err(unavailable)?
-        {
+        if let Some(record) = resolver.store.record(&owner, RecordKind::DataKey, DATA_KEY).await.map_err(unavailable)? {
             return open(&record.body);
         }
         let key = DataKey::generate().map_err(|error| unreadable(&error))?;

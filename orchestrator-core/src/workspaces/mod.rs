@@ -2,5 +2,5 @@
 
 mod service;
 
-pub(crate) use service::{SELF, StoredWorkspace};
 pub use service::Workspaces;
+pub(crate) use service::{SELF, StoredWorkspace};

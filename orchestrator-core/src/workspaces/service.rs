@@ -36,9 +36,9 @@ impl Workspaces<'_> {
         let environment = self.0.environment_of(&request.name)?;
         let wanted = request.template.as_deref().unwrap_or(environment);
         let fallback = || request.template.is_none().then(|| template("prod")).flatten();
-        let config = template(wanted)
-            .or_else(fallback)
-            .ok_or_else(|| Error::invalid("/template", "there is no such template: `dev`, `staging`, `test`, `prod`"))?;
+        let config = template(wanted).or_else(fallback).ok_or_else(|| {
+            Error::invalid("/template", "there is no such template: `dev`, `staging`, `test`, `prod`")
+        })?;
         self.create_with(actor, &request.name, config, "the default policy").await
     }
 
@@ -175,8 +175,7 @@ impl Workspaces<'_> {
     ) -> Result<WorkspaceView, Error> {
         let version = self.0.live(name).await?.version;
         loop {
-            let (mut workspace, record) =
-                self.0.workspace_record(name).await?.ok_or(Error::not_found("workspace"))?;
+            let (mut workspace, record) = self.0.workspace_record(name).await?.ok_or(Error::not_found("workspace"))?;
             if workspace.status == status {
                 return Ok(view(name, &workspace, version));
             }
