@@ -156,6 +156,9 @@ fn finish(
         None
     });
     let (Some(method), Some(mut url), true) = (method, url, problems.is_empty()) else {
+        if problems.is_empty() {
+            problems.push(FieldError::new("", "the input is not what the operation takes"));
+        }
         return Err(problems);
     };
     if let Some(query) = rest.query.0.filter(|query| !query.is_empty()) {

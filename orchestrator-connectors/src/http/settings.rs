@@ -16,11 +16,10 @@ use crate::egress::DEFAULT_BODY_BYTES;
 
 /// Where the calls go, and what each of them carries. Holds no secret: those fill slots.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpSettings")]
+#[schemars(deny_unknown_fields, rename = "HttpSettings", extend("required" = ["base_url"]))]
 pub(super) struct SettingsDocument {
     /// The URL that every call lies under: `http` or `https`, without user, query or fragment.
     #[serde(default)]
-    #[schemars(required)]
     base_url: Given<String>,
     /// Headers of every call. No credentials.
     #[serde(default)]
@@ -34,8 +33,9 @@ pub(super) struct SettingsDocument {
     idempotency_header: Given<String>,
     /// A larger answer fails the call. 8 MiB if absent.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 67_108_864))]
-    max_response_bytes: Given<u32>,
+    // JSON Schema takes 1000.0 for an integer; so must this.
+    #[schemars(with = "u32", range(min = 1, max = 67_108_864))]
+    max_response_bytes: Given<f64>,
     /// Where the operation `webhook` posts events to: a path below the base URL.
     #[serde(default)]
     webhook_path: Given<String>,
@@ -47,15 +47,13 @@ pub(super) struct SettingsDocument {
 
 /// A named operation: a method and a path. Its input may give `params`, `query`, `headers` and a body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpOperation")]
+#[schemars(deny_unknown_fields, rename = "HttpOperation", extend("required" = ["method", "path"]))]
 struct OperationDocument {
     /// The method.
     #[serde(default)]
-    #[schemars(required)]
     method: Given<MethodName>,
     /// The path below the base URL; `{name}` is filled with `params.name`.
     #[serde(default)]
-    #[schemars(required)]
     path: Given<String>,
     /// Whether making it twice is as good as once. If absent: by its method, or `idempotency_header`.
     #[serde(default)]
@@ -156,7 +154,10 @@ impl HttpSettings {
                 webhook_path,
                 operations,
             }),
-            _ => Err(found.0),
+            _ => {
+                found.keep_any();
+                Err(found.0)
+            }
         }
     }
 }
@@ -176,6 +177,13 @@ impl Found {
     /// The same, for a place that may have been complained about.
     fn keep_once<T>(&mut self, place: &str, outcome: Result<T, &'static str>) -> Option<T> {
         if self.0.iter().any(|known| known.pointer == place) { outcome.ok() } else { self.keep(place, outcome) }
+    }
+
+    /// Refusals say why, also where schema and types should ever differ.
+    fn keep_any(&mut self) {
+        if self.0.is_empty() {
+            self.add("", "these are not settings of an `http` connector");
+        }
     }
 
     fn base(&mut self, text: &str) -> Option<BaseUrl> {
