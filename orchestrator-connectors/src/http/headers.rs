@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use orchestrator_types::FieldError;
 
@@ -116,18 +117,27 @@ fn not_theirs(name: &HeaderName, by: By<'_>) -> Option<&'static str> {
     }
 }
 
-/// Reads the name of a header that the connector sets itself: a credential's, or the idempotency key's.
+/// Reads the name of the header that carries the secret of the slot `header`.
 ///
 /// # Errors
 /// It is no name, or one that is set by somebody else.
-pub(super) fn read_name(name: &str) -> Result<HeaderName, &'static str> {
+pub(super) fn read_credential_name(name: &str) -> Result<HeaderName, &'static str> {
     let Ok(name) = name.parse::<HeaderName>() else {
         return Err("this is not a header's name");
     };
-    if FRAMING.contains(&name.as_str()) || OURS.contains(&name.as_str()) {
+    if FRAMING.contains(&name.as_str()) || OURS.contains(&name.as_str()) || name == CONTENT_TYPE {
         return Err("this header cannot be set");
     }
     Ok(name)
+}
+
+/// Reads the name of the header that carries the idempotency key.
+///
+/// # Errors
+/// It is no name, or one that is set by somebody else.
+pub(super) fn read_key_name(name: &str) -> Result<HeaderName, &'static str> {
+    let name = read_credential_name(name)?;
+    if CREDENTIALS.contains(&name.as_str()) { Err("this header carries credentials") } else { Ok(name) }
 }
 
 #[cfg(test)]

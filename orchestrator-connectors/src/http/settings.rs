@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::headers::{By, read, read_name};
+use super::headers::{By, read, read_credential_name, read_key_name};
 use super::path::{BaseUrl, check_path};
 use super::shape::{Given, Shape, pointer};
 use super::template::PathTemplate;
@@ -124,9 +124,10 @@ impl HttpSettings {
         let base = document.base_url.0.and_then(|text| found.base(&text));
         let headers = document.headers.0.map(|given| read(&given, "/headers", By::Settings));
         let headers = headers.and_then(|read| read.map_err(|problems| found.0.extend(problems)).ok());
-        let header_name = document.header_name.0.and_then(|name| found.keep("/header_name", read_name(&name)));
+        let header_name =
+            document.header_name.0.and_then(|name| found.keep("/header_name", read_credential_name(&name)));
         let idempotency_header =
-            document.idempotency_header.0.and_then(|name| found.keep("/idempotency_header", read_name(&name)));
+            document.idempotency_header.0.and_then(|name| found.keep("/idempotency_header", read_key_name(&name)));
         if header_name.is_some() && header_name == idempotency_header {
             found.add("/idempotency_header", "this header carries the secret of the slot `header`");
         }

@@ -138,6 +138,26 @@ fn settings_of_the_wrong_shape_are_refused_without_a_panic() {
 }
 
 #[test]
+fn headers_that_the_connector_sets_do_not_collide() {
+    for own in [
+        json!({"header_name": "X-A", "idempotency_header": "x-a"}),
+        json!({"header_name": "X-A", "headers": {"x-a": "1"}}),
+        json!({"idempotency_header": "X-A", "headers": {"x-a": "1"}}),
+        json!({"idempotency_header": "Authorization"}),
+        json!({"idempotency_header": "Content-Type"}),
+        json!({"idempotency_header": "traceparent"}),
+        json!({"header_name": "User-Agent"}),
+    ] {
+        let mut settings = own;
+        settings["base_url"] = json!("https://a.example");
+        assert!(build(&settings, SecretSlots::default()).is_err(), "{settings}");
+    }
+    let connector = connector(&json!({"base_url": "https://a.example", "header_name": "X-Mine"}));
+    let input = json!({"method": "GET", "path": "/", "headers": {"x-mine": "forged"}});
+    assert_eq!(pointers(&invalid(connector.plan("request", &input))), ["/headers"]);
+}
+
+#[test]
 fn secret_slots_that_do_not_go_together_are_refused() {
     let (plain, named) = (
         json!({"base_url": "https://a.example"}),
@@ -271,6 +291,9 @@ fn a_call_is_idempotent_by_method_by_key_or_by_word() {
         let input = json!({"method": method, "path": "/", "headers": {"idempotency-key": "k"}});
         assert!(plain.plan("request", &input).unwrap().idempotent, "{method}");
     }
+    // A key that the upstream does not see, or an empty one, is none.
+    let empty = json!({"method": "POST", "path": "/", "headers": {"Idempotency-Key": ""}});
+    assert!(!plain.plan("request", &empty).unwrap().idempotent);
     let word = |connector: &Arc<dyn Connector>, name| connector.plan(name, &json!({})).unwrap().idempotent;
     assert_eq!([word(&plain, "charge"), word(&plain, "upsert"), word(&plain, "poke")], [false, true, false]);
     assert_eq!([word(&keyed, "charge"), word(&keyed, "upsert"), word(&keyed, "poke")], [true, true, false]);

@@ -18,30 +18,30 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    pub method: String,
-    pub target: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) target: String,
     /// Names in lower case; several of one name are joined by `|`.
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
 
 /// Where it listens, and what it has seen.
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Upstream {
     /// Serves each request of each connection by `answer`, which gets the socket and says whether it goes on.
-    pub async fn serving<F, A>(answer: F) -> Self
+    pub(crate) async fn serving<F, A>(answer: F) -> Self
     where
         F: Fn(Seen, TcpStream) -> A + Send + Sync + 'static,
         A: Future<Output = Option<TcpStream>> + Send,
@@ -49,7 +49,7 @@ impl Upstream {
         Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
     }
 
-    pub fn on<F, A>(listener: TcpListener, answer: F) -> Self
+    pub(crate) fn on<F, A>(listener: TcpListener, answer: F) -> Self
     where
         F: Fn(Seen, TcpStream) -> A + Send + Sync + 'static,
         A: Future<Output = Option<TcpStream>> + Send,
@@ -77,7 +77,7 @@ impl Upstream {
     }
 
     /// Answers every request with these bytes, and keeps the connection.
-    pub async fn answering(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn answering(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = Arc::new(bytes.into());
         Self::serving(move |_, mut socket| {
             let bytes = bytes.clone();
@@ -87,7 +87,7 @@ impl Upstream {
     }
 
     /// Answers every request with these bytes and closes the connection.
-    pub async fn answering_once(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn answering_once(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = Arc::new(bytes.into());
         Self::serving(move |_, mut socket| {
             let bytes = bytes.clone();
@@ -99,25 +99,25 @@ impl Upstream {
         .await
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    pub fn requests(&self) -> Vec<Seen> {
+    pub(crate) fn requests(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.requests().pop().expect("a request came")
     }
 }
 
 /// An answer with a body and its length.
-pub fn answer(status: u16, headers: &str, body: &str) -> String {
+pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -154,30 +154,30 @@ async fn read_request(socket: &mut TcpStream) -> Option<Seen> {
 }
 
 /// Waits until the peer has closed the connection, whatever it still sends.
-pub async fn until_closed(socket: &mut TcpStream) {
+pub(crate) async fn until_closed(socket: &mut TcpStream) {
     let mut rest = [0; 4096];
     while !matches!(socket.read(&mut rest).await, Ok(0) | Err(_)) {}
 }
 
 /// Bounds a wait for an event, so that a lost one fails the test and does not hang it.
-pub async fn soon<T>(event: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), event).await.expect("the event came")
 }
 
 /// Listens where nobody may connect.
-pub struct Canary(TcpListener);
+pub(crate) struct Canary(TcpListener);
 
 impl Canary {
-    pub async fn at(address: &str) -> Self {
+    pub(crate) async fn at(address: &str) -> Self {
         Self(TcpListener::bind(address).await.unwrap())
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
     /// Fails if anybody connected before this: the first connection in the queue must be our own.
-    pub async fn saw_nobody(&self) {
+    pub(crate) async fn saw_nobody(&self) {
         let ours = TcpStream::connect(self.address()).await.unwrap();
         let (_, first) = soon(self.0.accept()).await.unwrap();
         assert_eq!(first, ours.local_addr().unwrap(), "somebody connected to the canary");
@@ -185,17 +185,17 @@ impl Canary {
 }
 
 /// Answers lookups by a function of the name and of how often it was asked.
-pub struct Scripted<F> {
+pub(crate) struct Scripted<F> {
     asked: AtomicUsize,
     script: F,
 }
 
 impl<F: Fn(&str, usize) -> Vec<&'static str> + Send + Sync + 'static> Scripted<F> {
-    pub fn new(script: F) -> Arc<Self> {
+    pub(crate) fn new(script: F) -> Arc<Self> {
         Arc::new(Self { asked: AtomicUsize::new(0), script })
     }
 
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -209,20 +209,24 @@ impl<F: Fn(&str, usize) -> Vec<&'static str> + Send + Sync + 'static> Lookup for
 }
 
 /// A policy that allows these ranges.
-pub fn allowing(ranges: &[&str]) -> EgressPolicy {
+pub(crate) fn allowing(ranges: &[&str]) -> EgressPolicy {
     EgressPolicy::new(ranges.iter().map(|range| range.parse().unwrap()).collect())
 }
 
 /// A client that may reach loopback.
-pub fn client() -> EgressClient {
+pub(crate) fn client() -> EgressClient {
     EgressClient::new(allowing(&["127.0.0.0/8", "::1/128"])).unwrap()
 }
 
 /// A `GET` without more.
-pub async fn get(client: &EgressClient, url: &str) -> Result<EgressAnswer, CallError> {
+pub(crate) async fn get(client: &EgressClient, url: &str) -> Result<EgressAnswer, CallError> {
     get_within(client, url, EgressLimits::default()).await
 }
 
-pub async fn get_within(client: &EgressClient, url: &str, limits: EgressLimits) -> Result<EgressAnswer, CallError> {
+pub(crate) async fn get_within(
+    client: &EgressClient,
+    url: &str,
+    limits: EgressLimits,
+) -> Result<EgressAnswer, CallError> {
     client.send(Method::GET, url.parse().unwrap(), HeaderMap::new(), Bytes::new(), limits).await
 }
