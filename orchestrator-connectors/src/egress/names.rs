@@ -2,6 +2,8 @@
 //!
 //! The system's resolver blocks a thread of a pool that the whole process shares, and a lookup cannot be called off. So
 //! a lookup is a task of its own that holds its place until it really ends, while those who wait for it give up in time.
+//! Names that have resolved before have places of their own: servers that never answer for one tenant's names do not
+//! hold up those of the others.
 //!
 //! **The one rule:** nothing in here judges addresses; what is kept is judged anew by each who asks.
 
@@ -19,8 +21,10 @@ use tokio::time::{Instant, timeout};
 const KEPT: Duration = Duration::from_secs(5);
 /// How long one waits for an answer, a place in the queue included.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Lookups at once; the pool they block has 512 threads.
-const AT_ONCE: usize = 32;
+/// Lookups at once of names that resolved when they were last asked for; the pool they block has 512 threads.
+const PROVEN_AT_ONCE: usize = 32;
+/// Lookups at once of all other names.
+const UNPROVEN_AT_ONCE: usize = 32;
 /// Names that are kept or being looked up.
 const NAMES: usize = 4_096;
 
@@ -58,18 +62,24 @@ pub(super) enum NameError {
 
 type Answer = Result<Arc<[IpAddr]>, NameError>;
 
-enum Slot {
-    Kept { addresses: Arc<[IpAddr]>, until: Instant },
-    UnderWay(watch::Receiver<Option<Answer>>),
+type Pending = watch::Receiver<Option<Answer>>;
+
+/// What is known of a name.
+#[derive(Default)]
+struct Slot {
+    /// What it last resolved to, and until when that is used again.
+    known: Option<(Arc<[IpAddr]>, Instant)>,
+    under_way: Option<Pending>,
 }
 
 impl Slot {
-    fn is_stale(&self, now: Instant) -> bool {
-        match self {
-            Self::Kept { until, .. } => *until <= now,
-            // The task went away without an answer: its runtime ended, or it panicked.
-            Self::UnderWay(answer) => answer.has_changed().is_err(),
-        }
+    fn fresh(&self, now: Instant) -> Option<&Arc<[IpAddr]>> {
+        self.known.as_ref().filter(|(_, until)| now < *until).map(|(addresses, _)| addresses)
+    }
+
+    /// The lookup under way, unless its task went away without an answer: its runtime ended, or it panicked.
+    fn pending(&self) -> Option<&Pending> {
+        self.under_way.as_ref().filter(|answer| answer.has_changed().is_ok())
     }
 }
 
@@ -79,14 +89,19 @@ pub(super) struct Names(Arc<Shared>);
 
 struct Shared {
     lookup: Arc<dyn Lookup>,
-    places: Arc<Semaphore>,
+    proven: Semaphore,
+    unproven: Semaphore,
     slots: Mutex<HashMap<String, Slot>>,
 }
 
 impl Names {
     pub(super) fn new(lookup: Arc<dyn Lookup>) -> Self {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        Self(Arc::new(Shared { lookup, places, slots: Mutex::default() }))
+        Self(Arc::new(Shared {
+            lookup,
+            proven: Semaphore::new(PROVEN_AT_ONCE),
+            unproven: Semaphore::new(UNPROVEN_AT_ONCE),
+            slots: Mutex::default(),
+        }))
     }
 
     /// Every address of a name. Dropping the future leaves the lookup to the others who wait for it.
@@ -95,58 +110,68 @@ impl Names {
     /// It has none, it took too long, or too many others are asked for.
     pub(super) async fn addresses(&self, name: &str) -> Answer {
         let mut answer = match self.ask(name)? {
-            Ok(kept) => return Ok(kept),
-            Err(under_way) => under_way,
+            Asked::Known(addresses) => return Ok(addresses),
+            Asked::Pending(answer) => answer,
         };
         let answered = timeout(PATIENCE, answer.wait_for(Option::is_some)).await.map_err(|_| NameError::Late)?;
         answered.ok().and_then(|answer| (*answer).clone()).unwrap_or(Err(NameError::Unknown))
     }
 
     /// What is kept, or the lookup under way; begins one if there is none.
-    #[allow(clippy::type_complexity, reason = "either of two, used once")]
-    fn ask(&self, name: &str) -> Result<Result<Arc<[IpAddr]>, watch::Receiver<Option<Answer>>>, NameError> {
+    fn ask(&self, name: &str) -> Result<Asked, NameError> {
         let now = Instant::now();
         let mut slots = self.0.slots();
-        match slots.get(name) {
-            Some(slot) if slot.is_stale(now) => {}
-            Some(Slot::Kept { addresses, .. }) => return Ok(Ok(addresses.clone())),
-            Some(Slot::UnderWay(answer)) => return Ok(Err(answer.clone())),
-            None => {}
-        }
-        if slots.len() >= NAMES {
-            slots.retain(|_, slot| !slot.is_stale(now));
-            if slots.len() >= NAMES {
-                return Err(NameError::Busy);
+        if let Some(slot) = slots.get(name) {
+            if let Some(addresses) = slot.fresh(now) {
+                return Ok(Asked::Known(Arc::clone(addresses)));
             }
+            if let Some(answer) = slot.pending() {
+                return Ok(Asked::Pending(answer.clone()));
+            }
+        } else if slots.len() >= NAMES {
+            make_room(&mut slots, now)?;
         }
         let (tell, answer) = watch::channel(None);
-        slots.insert(name.to_owned(), Slot::UnderWay(answer.clone()));
+        let slot = slots.entry(name.to_owned()).or_default();
+        slot.under_way = Some(answer.clone());
+        let proven = slot.known.is_some();
         drop(slots);
-        tokio::spawn(Arc::clone(&self.0).look_up(name.to_owned(), tell));
-        Ok(Err(answer))
+        tokio::spawn(Arc::clone(&self.0).look_up(name.to_owned(), proven, tell));
+        Ok(Asked::Pending(answer))
     }
 }
 
+enum Asked {
+    Known(Arc<[IpAddr]>),
+    Pending(Pending),
+}
+
+/// Forgets what is stale; if that is not enough, all that nobody waits for.
+fn make_room(slots: &mut HashMap<String, Slot>, now: Instant) -> Result<(), NameError> {
+    slots.retain(|_, slot| slot.pending().is_some() || slot.fresh(now).is_some());
+    if slots.len() >= NAMES {
+        slots.retain(|_, slot| slot.pending().is_some());
+    }
+    if slots.len() < NAMES { Ok(()) } else { Err(NameError::Busy) }
+}
+
 impl Shared {
-    async fn look_up(self: Arc<Self>, name: String, tell: watch::Sender<Option<Answer>>) {
-        // The semaphore is never closed.
-        let place = self.places.acquire().await;
+    async fn look_up(self: Arc<Self>, name: String, proven: bool, tell: watch::Sender<Option<Answer>>) {
+        // The semaphores are never closed.
+        let place = if proven { &self.proven } else { &self.unproven }.acquire().await;
         let found = self.lookup.lookup(&name).await;
         drop(place);
         let answer: Answer = match found {
             Ok(addresses) if !addresses.is_empty() => Ok(addresses.into()),
             _ => Err(NameError::Unknown),
         };
-        {
-            let mut slots = self.slots();
-            match &answer {
-                Ok(addresses) => {
-                    let kept = Slot::Kept { addresses: Arc::clone(addresses), until: Instant::now() + KEPT };
-                    slots.insert(name, kept);
-                }
-                Err(_) => {
-                    slots.remove(&name);
-                }
+        match &answer {
+            Ok(addresses) => {
+                let known = Some((Arc::clone(addresses), Instant::now() + KEPT));
+                self.slots().insert(name, Slot { known, under_way: None });
+            }
+            Err(_) => {
+                self.slots().remove(&name);
             }
         }
         tell.send_replace(Some(answer));
@@ -174,6 +199,7 @@ mod tests {
         asked: AtomicUsize,
         at_once: AtomicUsize,
         most: AtomicUsize,
+        /// Holds the lookups of `*.hangs.example`.
         gate: Option<Notify>,
     }
 
@@ -184,8 +210,8 @@ mod tests {
             let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
             match &self.gate {
-                Some(gate) => gate.notified().await,
-                None => tokio::task::yield_now().await,
+                Some(gate) if name.ends_with(".hangs.example") => gate.notified().await,
+                _ => tokio::task::yield_now().await,
             }
             self.at_once.fetch_sub(1, Ordering::SeqCst);
             match name {
@@ -226,17 +252,17 @@ mod tests {
         let names = Names::new(lookup.clone());
         let hosts: Vec<String> = (0..500).map(|number| format!("{number}.example")).collect();
         assert!(join_all(hosts.iter().map(|host| names.addresses(host))).await.iter().all(Result::is_ok));
-        assert_eq!(lookup.most.load(Ordering::SeqCst), AT_ONCE);
+        assert_eq!(lookup.most.load(Ordering::SeqCst), UNPROVEN_AT_ONCE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn inv_34_nobody_waits_for_ever_and_a_hanging_lookup_keeps_its_place() {
         let lookup = Arc::new(Counted { gate: Some(Notify::new()), ..Counted::default() });
         let names = Names::new(lookup.clone());
-        let hosts: Vec<String> = (0..AT_ONCE * 2).map(|number| format!("{number}.example")).collect();
+        let hosts: Vec<String> = (0..UNPROVEN_AT_ONCE * 2).map(|number| format!("{number}.hangs.example")).collect();
         let answers = join_all(hosts.iter().map(|host| names.addresses(host))).await;
         assert!(answers.iter().all(|answer| *answer == Err(NameError::Late)));
-        assert_eq!(lookup.at_once.load(Ordering::SeqCst), AT_ONCE);
+        assert_eq!(lookup.at_once.load(Ordering::SeqCst), UNPROVEN_AT_ONCE);
         // Once they end, those who waited behind them go on.
         while lookup.asked.load(Ordering::SeqCst) < hosts.len() {
             lookup.gate.as_ref().unwrap().notify_waiters();
@@ -245,15 +271,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn inv_14_names_that_never_resolve_do_not_hold_up_those_that_did() {
+        let lookup = Arc::new(Counted { gate: Some(Notify::new()), ..Counted::default() });
+        let names = Names::new(lookup.clone());
+        names.addresses("proven.example").await.unwrap();
+        let hosts: Vec<String> = (0..500).map(|number| format!("{number}.hangs.example")).collect();
+        let answers = join_all(hosts.iter().map(|host| names.addresses(host))).await;
+        assert!(answers.iter().all(|answer| *answer == Err(NameError::Late)));
+        // By now what was kept is stale, and every place of the unproven is taken.
+        assert_eq!(names.addresses("unproven.example").await, Err(NameError::Late));
+        names.addresses("proven.example").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn inv_37_the_names_that_are_kept_are_bounded() {
         let names = Names::new(Arc::new(Counted::default()));
-        for number in 0..NAMES {
+        for number in 0..NAMES * 2 {
             names.addresses(&format!("{number}.example")).await.unwrap();
+            assert!(names.0.slots().len() <= NAMES);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inv_37_the_names_that_are_being_looked_up_are_bounded() {
+        let names = Names::new(Arc::new(Counted { gate: Some(Notify::new()), ..Counted::default() }));
+        for number in 0..NAMES {
+            assert!(names.ask(&format!("{number}.hangs.example")).is_ok());
         }
         assert_eq!(names.addresses("one-more.example").await, Err(NameError::Busy));
-        assert_eq!(names.0.slots().len(), NAMES);
-        tokio::time::advance(KEPT).await;
-        names.addresses("one-more.example").await.unwrap();
-        assert_eq!(names.0.slots().len(), 1);
     }
 }

@@ -53,7 +53,8 @@ impl EgressPolicy {
     }
 
     /// The same, never reaching these listeners of the install itself, whatever else is allowed. A listener on an
-    /// unspecified address (`0.0.0.0`, `[::]`) stands for each address of this machine. Give the ports that were bound.
+    /// unspecified address (`0.0.0.0`, `[::]`) stands for each address of this machine. Give the ports that were bound, and
+    /// the public addresses besides if a balancer or an address translation leads back to them.
     #[must_use]
     pub fn refusing_own(mut self, own: Vec<SocketAddr>) -> Self {
         Arc::make_mut(&mut self.0).own.extend(own);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use orchestrator_types::FieldError;
 
@@ -36,9 +37,26 @@ const FRAMING: &[&str] = &[
 const CREDENTIALS: &[&str] = &["authorization", "cookie", "proxy-authorization"];
 /// Set on each call.
 const OURS: &[&str] = &["baggage", "orchestrator-fence", "traceparent", "tracestate", "user-agent"];
-/// A header with such a word in its name is taken for a credential.
-const SECRET_WORDS: &[&str] =
-    &["auth", "cookie", "credential", "key", "passwd", "password", "secret", "session", "signature", "token"];
+/// A header with a word in its name that ends so is taken for a credential.
+const SECRET_WORDS: &[&str] = &[
+    "apikey",
+    "auth",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "passwd",
+    "password",
+    "secret",
+    "session",
+    "signature",
+    "token",
+];
+
+fn looks_secret(name: &HeaderName) -> bool {
+    let mut words = name.as_str().split(['-', '_', '.']);
+    words.any(|word| word == "key" || SECRET_WORDS.iter().any(|secret| word.ends_with(secret)))
+}
 
 /// Who asks for a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,23 +110,98 @@ fn not_theirs(name: &HeaderName, by: By<'_>) -> Option<&'static str> {
     }
     match by {
         By::Input(fixed) if fixed.contains_key(name) => Some("this header is fixed by the connector's settings"),
-        By::Settings if SECRET_WORDS.iter().any(|word| name.as_str().contains(word)) => {
+        By::Settings if looks_secret(name) => {
             Some("this looks like a credential: name it in `header_name` and fill the secret slot `header`")
         }
         By::Input(_) | By::Settings => None,
     }
 }
 
-/// Reads the name of a header that the connector sets itself: a credential's, or the idempotency key's.
+/// Reads the name of the header that carries the secret of the slot `header`.
 ///
 /// # Errors
 /// It is no name, or one that is set by somebody else.
-pub(super) fn read_name(name: &str) -> Result<HeaderName, &'static str> {
+pub(super) fn read_credential_name(name: &str) -> Result<HeaderName, &'static str> {
     let Ok(name) = name.parse::<HeaderName>() else {
         return Err("this is not a header's name");
     };
-    if FRAMING.contains(&name.as_str()) || OURS.contains(&name.as_str()) {
+    if FRAMING.contains(&name.as_str()) || OURS.contains(&name.as_str()) || name == CONTENT_TYPE {
         return Err("this header cannot be set");
     }
     Ok(name)
+}
+
+/// Reads the name of the header that carries the idempotency key.
+///
+/// # Errors
+/// It is no name, or one that is set by somebody else.
+pub(super) fn read_key_name(name: &str) -> Result<HeaderName, &'static str> {
+    let name = read_credential_name(name)?;
+    if CREDENTIALS.contains(&name.as_str()) { Err("this header carries credentials") } else { Ok(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn one(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn a_call_sets_no_header_that_frames_routes_or_authenticates() {
+        let fixed = read(&one("X-Tenant", "a"), "", By::Settings).unwrap();
+        for name in [
+            "Host",
+            "Content-Length",
+            "transfer-encoding",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Expect",
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "traceparent",
+            "Orchestrator-Fence",
+            "User-Agent",
+            "x-tenant",
+            "",
+            "a b",
+            "a:b",
+            "a\r\nHost",
+            "caf\u{e9}",
+        ] {
+            let problems = read(&one(name, "x"), "/headers", By::Input(&fixed)).unwrap_err();
+            assert_eq!(problems[0].pointer, pointer("/headers", name));
+        }
+        for value in ["a\r\nHost: evil", "a\n b", "a\0", "\u{7f}"] {
+            assert!(read(&one("x-a", value), "/headers", By::Input(&fixed)).is_err(), "{value:?}");
+        }
+        assert!(read(&one("Idempotency-Key", "k"), "/headers", By::Input(&fixed)).is_ok());
+    }
+
+    #[test]
+    fn settings_hold_no_credentials() {
+        for name in ["X-Api-Key", "X-Auth-Token", "apikey", "X-AccessToken", "client_secret", "X-Signature", "Cookie"] {
+            assert!(read(&one(name, "x"), "/headers", By::Settings).is_err(), "{name}");
+        }
+        for name in ["X-Author", "X-Monkey", "Accept", "X-Tokenizer", "Stripe-Version"] {
+            assert!(read(&one(name, "x"), "/headers", By::Settings).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_name_in_two_cases_and_too_many_headers_are_refused() {
+        let twice = BTreeMap::from([("X-A".to_owned(), "1".to_owned()), ("x-a".to_owned(), "2".to_owned())]);
+        assert_eq!(read(&twice, "/headers", By::Settings).unwrap_err()[0].pointer, "/headers/x-a");
+        let many = (0..=MOST).map(|number| (format!("x-{number}"), String::new())).collect();
+        assert_eq!(read(&many, "/headers", By::Settings).unwrap_err().len(), 1);
+        assert!(read(&one("x-a", &"v".repeat(MOST_BYTES)), "/headers", By::Settings).is_err());
+    }
 }

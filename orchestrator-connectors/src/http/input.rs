@@ -11,15 +11,13 @@ use super::shape::Given;
 
 /// The input of `request`. At most one of `json`, `form`, `text` and `body_base64` gives the body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpRequest")]
+#[schemars(deny_unknown_fields, rename = "HttpRequest", extend("required" = ["method", "path"]))]
 pub(super) struct RequestInput {
     /// The method.
     #[serde(default)]
-    #[schemars(required)]
     pub(super) method: Given<MethodName>,
     /// The path below the base URL, beginning with `/`; empty for the base URL itself. May end in `?` and a query.
     #[serde(default)]
-    #[schemars(required)]
     pub(super) path: Given<String>,
     /// Query parameters, encoded and appended. A list repeats its parameter.
     #[serde(default)]

@@ -17,7 +17,7 @@ const ELSEWHERE: Problem =
     "the path must begin with a single `/`: it is joined to the base URL and cannot lead elsewhere";
 const DOTS: Problem = "the path has a `.` or `..` segment, plain or encoded";
 const SEPARATOR: Problem = "the path has an encoded `/` or `\\`";
-const CONTROL: Problem = "the path has a space or a control character, plain or encoded";
+const CONTROL: Problem = "the path has a space, or a control character, plain or encoded";
 
 /// The URL that every call of a connector lies under.
 #[derive(Debug, Clone)]
@@ -41,7 +41,8 @@ impl BaseUrl {
             problems.push("the URL has a space, a control character or a backslash");
         }
         let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
-        if authority.is_some_and(|authority| authority.contains('@')) {
+        let userinfo = !url.username().is_empty() || url.password().is_some();
+        if userinfo || authority.is_some_and(|authority| authority.contains('@')) {
             problems.push("the URL has a user or password in it: fill the secret slots instead");
         }
         if url.query().is_some() {
@@ -107,6 +108,9 @@ pub(super) fn check_path(path: &str) -> Result<(), Problem> {
     if path.contains('@') {
         return Err("the path has an `@`: write `%40` where it is meant literally");
     }
+    if path.contains(' ') {
+        return Err(CONTROL);
+    }
     let Some(segments) = path.strip_prefix('/') else {
         return Err(ELSEWHERE);
     };
@@ -156,9 +160,7 @@ fn check_decoded(segment: &str) -> Result<(), Problem> {
 
 fn well_encoded(segment: &str) -> bool {
     let bytes = segment.as_bytes();
-    // A plain space is refused here, an encoded one is not.
-    !bytes.contains(&b' ')
-        && bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| hex_pair(bytes, at + 1).is_some())
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| hex_pair(bytes, at + 1).is_some())
 }
 
 fn decode(text: &str) -> Vec<u8> {

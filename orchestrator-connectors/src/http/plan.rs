@@ -156,13 +156,16 @@ fn finish(
         None
     });
     let (Some(method), Some(mut url), true) = (method, url, problems.is_empty()) else {
+        if problems.is_empty() {
+            problems.push(FieldError::new("", "the input is not what the operation takes"));
+        }
         return Err(problems);
     };
     if let Some(query) = rest.query.0.filter(|query| !query.is_empty()) {
         url.query_pairs_mut().extend_pairs(pairs(&query));
     }
-    let keyed = given.contains_key(&IDEMPOTENCY_KEY)
-        || settings.idempotency_header.as_ref().is_some_and(|name| given.contains_key(name));
+    let key = settings.idempotency_header.clone().unwrap_or(IDEMPOTENCY_KEY);
+    let keyed = given.get(key).is_some_and(|key| !key.is_empty());
     let mut headers = settings.headers.clone();
     headers.extend(given);
     let (body, content_type) = body.unwrap_or_default();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::headers::{By, read, read_name};
+use super::headers::{By, read, read_credential_name, read_key_name};
 use super::path::{BaseUrl, check_path};
 use super::shape::{Given, Shape, pointer};
 use super::template::PathTemplate;
@@ -16,11 +16,10 @@ use crate::egress::DEFAULT_BODY_BYTES;
 
 /// Where the calls go, and what each of them carries. Holds no secret: those fill slots.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpSettings")]
+#[schemars(deny_unknown_fields, rename = "HttpSettings", extend("required" = ["base_url"]))]
 pub(super) struct SettingsDocument {
     /// The URL that every call lies under: `http` or `https`, without user, query or fragment.
     #[serde(default)]
-    #[schemars(required)]
     base_url: Given<String>,
     /// Headers of every call. No credentials.
     #[serde(default)]
@@ -34,8 +33,9 @@ pub(super) struct SettingsDocument {
     idempotency_header: Given<String>,
     /// A larger answer fails the call. 8 MiB if absent.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 67_108_864))]
-    max_response_bytes: Given<u32>,
+    // JSON Schema takes 1000.0 for an integer; so must this.
+    #[schemars(with = "u32", range(min = 1, max = 67_108_864))]
+    max_response_bytes: Given<f64>,
     /// Where the operation `webhook` posts events to: a path below the base URL.
     #[serde(default)]
     webhook_path: Given<String>,
@@ -47,15 +47,13 @@ pub(super) struct SettingsDocument {
 
 /// A named operation: a method and a path. Its input may give `params`, `query`, `headers` and a body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpOperation")]
+#[schemars(deny_unknown_fields, rename = "HttpOperation", extend("required" = ["method", "path"]))]
 struct OperationDocument {
     /// The method.
     #[serde(default)]
-    #[schemars(required)]
     method: Given<MethodName>,
     /// The path below the base URL; `{name}` is filled with `params.name`.
     #[serde(default)]
-    #[schemars(required)]
     path: Given<String>,
     /// Whether making it twice is as good as once. If absent: by its method, or `idempotency_header`.
     #[serde(default)]
@@ -126,9 +124,10 @@ impl HttpSettings {
         let base = document.base_url.0.and_then(|text| found.base(&text));
         let headers = document.headers.0.map(|given| read(&given, "/headers", By::Settings));
         let headers = headers.and_then(|read| read.map_err(|problems| found.0.extend(problems)).ok());
-        let header_name = document.header_name.0.and_then(|name| found.keep("/header_name", read_name(&name)));
+        let header_name =
+            document.header_name.0.and_then(|name| found.keep("/header_name", read_credential_name(&name)));
         let idempotency_header =
-            document.idempotency_header.0.and_then(|name| found.keep("/idempotency_header", read_name(&name)));
+            document.idempotency_header.0.and_then(|name| found.keep("/idempotency_header", read_key_name(&name)));
         if header_name.is_some() && header_name == idempotency_header {
             found.add("/idempotency_header", "this header carries the secret of the slot `header`");
         }
@@ -156,7 +155,10 @@ impl HttpSettings {
                 webhook_path,
                 operations,
             }),
-            _ => Err(found.0),
+            _ => {
+                found.keep_any();
+                Err(found.0)
+            }
         }
     }
 }
@@ -176,6 +178,13 @@ impl Found {
     /// The same, for a place that may have been complained about.
     fn keep_once<T>(&mut self, place: &str, outcome: Result<T, &'static str>) -> Option<T> {
         if self.0.iter().any(|known| known.pointer == place) { outcome.ok() } else { self.keep(place, outcome) }
+    }
+
+    /// Refusals say why, also where schema and types should ever differ.
+    fn keep_any(&mut self) {
+        if self.0.is_empty() {
+            self.add("", "these are not settings of an `http` connector");
+        }
     }
 
     fn base(&mut self, text: &str) -> Option<BaseUrl> {
