@@ -12,6 +12,7 @@ pub mod connector;
 pub mod events;
 pub mod execute;
 pub mod jobs;
+pub mod memory;
 pub mod policy;
 pub mod secrets;
 pub mod store;

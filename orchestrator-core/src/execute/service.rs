@@ -235,7 +235,7 @@ impl Running {
                 duration_ms,
                 trace_id: self.call.trace_id,
                 retry_after_ms: fault.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-                rate_limit: rate_limit.clone(),
+                rate_limit,
             }),
         };
         self.record(&request, &result, attempts, duration_ms).await;
