@@ -38,11 +38,22 @@ CREATE TABLE routes (
 CREATE UNIQUE INDEX routes_holder ON routes (provider, kind, key) WHERE kind <> 'default';
 CREATE INDEX routes_default ON routes (provider, workspace) WHERE kind = 'default';
 
+-- `before` and `after` are NULL where there is nothing, and the JSON `null` where there is that.
 CREATE TABLE audit (
-  owner  TEXT NOT NULL,
-  number INTEGER NOT NULL,
-  hash   TEXT NOT NULL,
-  record TEXT NOT NULL,
+  owner         TEXT NOT NULL,
+  number        INTEGER NOT NULL,
+  id            BLOB NOT NULL CHECK (length(id) = 16),
+  time          INTEGER NOT NULL,
+  actor         TEXT NOT NULL,
+  via           TEXT,
+  action        TEXT NOT NULL,
+  target        TEXT NOT NULL,
+  reason        TEXT,
+  before        TEXT,
+  after         TEXT,
+  trace         TEXT NOT NULL,
+  previous_hash TEXT NOT NULL,
+  hash          TEXT NOT NULL,
   PRIMARY KEY (owner, number)
 ) STRICT, WITHOUT ROWID;
 

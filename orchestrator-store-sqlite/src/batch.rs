@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrator_core::audit;
-use orchestrator_core::store::{CommitWatch, NewAudit, NewEvent, Owner};
+use orchestrator_core::store::{CommitWatch, NewEvent};
 use orchestrator_core::types::{Timestamp, WorkspaceId};
 use sqlx::{Row, SqliteConnection};
 
 use crate::jobs::Turn;
 use crate::op::Failure;
-use crate::rows::{int, number, to_json, value};
+use crate::rows::{number, to_json};
 
 /// A transaction that is open on the writer's connection.
 pub(crate) struct Batch<'c> {
@@ -86,26 +85,6 @@ impl<'c> Batch<'c> {
     /// Control records changed.
     pub(crate) fn control(&mut self) {
         self.told.control = true;
-    }
-
-    /// Appends a record to the owner's audit chain.
-    pub(crate) async fn audit(&mut self, owner: &Owner, new: NewAudit) -> Result<(), Failure> {
-        const HEAD: &str = "SELECT number, hash FROM audit WHERE owner = ?1 ORDER BY number DESC LIMIT 1";
-        const INSERT: &str = "INSERT INTO audit (owner, number, hash, record) VALUES (?1, ?2, ?3, ?4)";
-        let head = match sqlx::query(HEAD).bind(owner.as_str()).fetch_optional(&mut *self.conn).await? {
-            Some(row) => Some((number::<u64>(&row, "number")?, value::<String>(&row, "hash")?)),
-            None => None,
-        };
-        let previous = head.as_ref().map(|(number, hash)| (*number, hash.as_str()));
-        let record = audit::chain(owner, previous, new, self.now);
-        sqlx::query(INSERT)
-            .bind(owner.as_str())
-            .bind(int(record.number))
-            .bind(record.hash.as_str())
-            .bind(to_json(&record)?)
-            .execute(&mut *self.conn)
-            .await?;
-        Ok(())
     }
 
     /// Begins a part that can be undone by itself.

@@ -4,7 +4,7 @@ use orchestrator_core::store::{CommitError, Committed, ControlChange, Expect, Ow
 use sqlx::Row;
 
 use crate::batch::Batch;
-use crate::control::routes;
+use crate::control::{append_audit, routes};
 use crate::op::{Failure, Op};
 use crate::rows::{int, number};
 
@@ -57,7 +57,7 @@ impl Commit {
             }
         }
         for audit in &change.audit {
-            batch.audit(&change.owner, audit.clone()).await?;
+            append_audit(batch, &change.owner, audit.clone()).await?;
         }
         if let Owner::Workspace(workspace) = &change.owner {
             batch.events(workspace, &change.events);

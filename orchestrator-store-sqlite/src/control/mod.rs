@@ -1,5 +1,6 @@
 //! Control records, routes and audit.
 
+mod audit;
 mod commit;
 mod read;
 mod routes;
@@ -11,6 +12,8 @@ use orchestrator_core::store::{
 use orchestrator_core::types::{AuditRecord, Name, WorkspaceId};
 
 use crate::SqliteStore;
+
+pub(crate) use audit::append as append_audit;
 
 #[async_trait]
 impl ControlStore for SqliteStore {
@@ -49,6 +52,6 @@ impl ControlStore for SqliteStore {
     }
 
     async fn audit(&self, owner: &Owner, after: u64, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
-        read::audit(self, owner, after, limit).await
+        audit::read(self, owner, after, limit).await
     }
 }

@@ -1,11 +1,11 @@
 //! Reading control records and audit.
 
 use orchestrator_core::store::{Owner, Record, RecordKind, StoreError};
-use orchestrator_core::types::{AuditRecord, WorkspaceId};
+use orchestrator_core::types::WorkspaceId;
 use sqlx::sqlite::SqliteRow;
 
 use crate::SqliteStore;
-use crate::rows::{Unreadable, document, first_after, int, number, parsed, readable, time, value};
+use crate::rows::{Unreadable, first_after, int, number, parsed, readable, time, value};
 
 fn read_record(row: &SqliteRow) -> Result<Record, Unreadable> {
     Ok(Record {
@@ -68,17 +68,4 @@ pub(super) async fn changed_since(store: &SqliteStore, epoch: u64) -> Result<(u6
         Some(_) => parsed(row, "owner").map(Owner::Workspace).map(Some),
     });
     Ok((now, owners.into_iter().flatten().collect()))
-}
-
-pub(super) async fn audit(
-    store: &SqliteStore,
-    owner: &Owner,
-    after: u64,
-    limit: usize,
-) -> Result<Vec<AuditRecord>, StoreError> {
-    const PAGE: &str = "SELECT record FROM audit WHERE owner = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
-    let query = sqlx::query(PAGE).bind(owner.as_str()).bind(int(after)).bind(int(limit));
-    let rows = store.read(query.fetch_all(store.readers())).await?;
-    // A record that cannot be read is damage to a chain that promises to be whole: it is not left out.
-    rows.iter().map(|row| document(row, "record").map_err(StoreError::from)).collect()
 }

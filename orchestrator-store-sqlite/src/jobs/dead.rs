@@ -5,6 +5,7 @@ use orchestrator_core::types::{EventType, JobId, Timestamp, WorkspaceId};
 use serde_json::json;
 
 use crate::batch::Batch;
+use crate::control::append_audit;
 use crate::jobs::enqueue::due;
 use crate::jobs::order::{HELD, rejoin, when_due};
 use crate::jobs::settle::Stored;
@@ -117,7 +118,7 @@ async fn audit(
     audit: &NewAudit,
 ) -> Result<(), Failure> {
     if moved.contains(&Moved::Done) {
-        batch.audit(&Owner::from(workspace), audit.clone()).await?;
+        append_audit(batch, &Owner::from(workspace), audit.clone()).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use orchestrator_core::types::{Timestamp, WorkspaceId};
 use sqlx::Row;
 
 use crate::batch::Batch;
+use crate::control::append_audit;
 use crate::jobs::row::lane;
 use crate::op::{Failure, Op};
 use crate::requests::keys::{self, JOBS};
@@ -73,7 +74,7 @@ pub(crate) async fn accept(
             batch.event(workspace, event);
         }
         if let Some(audit) = &enqueue.audit {
-            batch.audit(&Owner::from(workspace), audit.clone()).await?;
+            append_audit(batch, &Owner::from(workspace), audit.clone()).await?;
         }
     }
     Ok(Accepted { enqueued: Enqueued::Accepted, fresh })
