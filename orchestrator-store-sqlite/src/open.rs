@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process, such as a backup.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
 
@@ -100,7 +103,14 @@ impl SqliteStore {
     /// # Errors
     /// Another process has it open, it is of a newer version, or the file cannot be opened.
     pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        let path = path.as_ref().to_owned();
+        // Boxed here, where no lifetime is generic: else the compiler cannot see that callers may send the future.
+        let opening: BoxFuture<Result<Self, OpenError>> = Box::pin(Self::open_for_writing(path, clock));
+        opening.await
+    }
+
+    async fn open_for_writing(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let path = path.as_path();
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         create_folder(folder).map_err(io)?;
@@ -129,8 +139,14 @@ impl SqliteStore {
     /// # Errors
     /// There is no store, or its schema is not the one that this version knows.
     pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let opening: BoxFuture<Result<Self, OpenError>> = Box::pin(Self::open_for_reading(path));
+        opening.await
+    }
+
+    async fn open_for_reading(path: PathBuf) -> Result<Self, OpenError> {
         const VERSION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-        let path = path.as_ref();
+        let path = path.as_path();
         if !path.is_file() {
             return Err(OpenError::Missing { path: path.to_owned() });
         }
@@ -216,7 +232,8 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), OpenErr
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    match Migrator::with_migrations(migrations.collect()).run(conn).await {
+    // `run` takes any `Acquire`, which keeps the compiler from seeing that this future may be sent.
+    match Migrator::with_migrations(migrations.collect()).run_direct(None, conn, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => {
             Err(OpenError::Newer { path: path.to_owned(), found, known: newest() })

@@ -91,11 +91,22 @@ impl Writer {
         self.watches.write().unwrap_or_else(PoisonError::into_inner).push(watch);
     }
 
+    /// Tells everybody who is attached.
+    pub(crate) fn tell(&self, news: impl Fn(&dyn CommitWatch)) {
+        tell(&self.watches, news);
+    }
+
     /// Refuses what comes, writes what waits, closes the files.
     pub(crate) async fn close(&self) {
         self.closing.send_replace(true);
         // Ends with the writer: nothing is ever sent.
         let _ = self.closed.clone().changed().await;
+    }
+}
+
+fn tell(watches: &Watches, news: impl Fn(&dyn CommitWatch)) {
+    for watch in watches.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        news(watch.as_ref());
     }
 }
 
@@ -165,9 +176,7 @@ impl Committer {
         while let Some((mut works, guarded)) = parts.pop() {
             match self.attempt(&mut works, guarded).await {
                 Ok(told) => {
-                    for watch in self.watches.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                        told.tell(watch.as_ref());
-                    }
+                    tell(&self.watches, |watch| told.tell(watch));
                     works.into_iter().for_each(Work::succeed);
                 }
                 Err(Undone { failure, at, own: true }) => match works.len() {

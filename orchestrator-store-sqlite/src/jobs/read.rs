@@ -5,7 +5,7 @@ use orchestrator_core::types::{JobId, JobStatus, Timestamp, WorkspaceId};
 
 use crate::SqliteStore;
 use crate::jobs::row::{job_columns, record};
-use crate::rows::{below, id_bytes, int, number, readable, time_opt};
+use crate::rows::{below, id_bytes, int, number, readable, time_opt, value};
 
 pub(super) async fn job(
     store: &SqliteStore,
@@ -87,9 +87,16 @@ pub(super) async fn dead(
 }
 
 pub(super) async fn next_due(store: &SqliteStore) -> Result<Option<Timestamp>, StoreError> {
-    const NEXT: &str = "SELECT min(run_at) AS run_at FROM jobs INDEXED BY jobs_timers WHERE ready = 0";
-    let row = store.read(sqlx::query(NEXT).fetch_one(store.readers())).await?;
-    Ok(time_opt(&row, "run_at")?)
+    const NEXT: &str = "SELECT \
+        (SELECT min(run_at) FROM jobs INDEXED BY jobs_timers WHERE ready = 0 AND run_at > ?1) AS next, \
+        EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_timers WHERE ready = 0 AND run_at <= ?1) AS due";
+    let query = sqlx::query(NEXT).bind(store.now().unix_ms());
+    let row = store.read(query.fetch_one(store.readers())).await?;
+    // What became due since the last claim waits for no time any more: who sleeps until the next one must hear of it.
+    if let Some(writer) = store.writer().filter(|_| value(&row, "due").unwrap_or(false)) {
+        writer.tell(|watch| watch.ready());
+    }
+    Ok(time_opt(&row, "next")?)
 }
 
 pub(super) async fn queue_stats(store: &SqliteStore) -> Result<QueueStats, StoreError> {

@@ -62,10 +62,9 @@ impl Op for Remove {
         const REQUESTS: &str = "DELETE FROM requests WHERE rowid IN \
             (SELECT rowid FROM requests WHERE workspace = ?1 AND started_at < ?2 ORDER BY started_at LIMIT ?3)";
         // From the beginning only, so that what remains has no hole.
-        const EVENTS: &str = "DELETE FROM events WHERE workspace = ?1 AND time < ?2 AND number < \
-            coalesce((SELECT min(number) FROM (SELECT number, time FROM events WHERE workspace = ?1 \
-              ORDER BY number LIMIT ?3 + 1) WHERE time >= ?2), 9223372036854775807) \
-            AND number IN (SELECT number FROM events WHERE workspace = ?1 ORDER BY number LIMIT ?3)";
+        const EVENTS: &str = "DELETE FROM events WHERE workspace = ?1 AND number < \
+            (SELECT coalesce(min(CASE WHEN time >= ?2 THEN number END), max(number) + 1) FROM \
+              (SELECT number, time FROM events WHERE workspace = ?1 ORDER BY number LIMIT ?3))";
         const KEYS: &str = "DELETE FROM idempotency WHERE rowid IN \
             (SELECT rowid FROM idempotency WHERE workspace = ?1 AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3)";
         let sweep = &self.sweep;
