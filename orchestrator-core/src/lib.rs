@@ -7,6 +7,7 @@ pub mod audit;
 pub mod callback;
 pub mod clock;
 pub mod connector;
+pub mod memory;
 pub mod secrets;
 pub mod store;
 
