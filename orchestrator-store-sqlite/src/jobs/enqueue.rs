@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use orchestrator_core::store::{Enqueue, Enqueued, IdempotentAnswer, NewJob, Owner};
-use orchestrator_core::types::{Timestamp, WorkspaceId};
+use orchestrator_core::types::{Name, Timestamp, WorkspaceId};
 use sqlx::Row;
 
 use crate::batch::Batch;
@@ -130,11 +130,11 @@ async fn insert_row(batch: &mut Batch<'_>, workspace: &WorkspaceId, job: &NewJob
         .bind(due(job.run_at, batch.now).unix_ms())
         .bind(batch.now.unix_ms())
         .bind(job.kind.as_str())
-        .bind(job.connector.as_ref().map(|name| name.as_str()))
+        .bind(job.connector.as_ref().map(Name::as_str))
         .bind(&job.operation)
         .bind(&job.ordering_key)
         .bind(i64::from(job.max_attempts))
-        .bind(job.callback.as_ref().map(|name| name.as_str()))
+        .bind(job.callback.as_ref().map(Name::as_str))
         .bind(to_json(&job.metadata)?)
         .bind(job.timeout.map(|timeout| int(timeout.as_millis())))
         .bind(&job.subject)

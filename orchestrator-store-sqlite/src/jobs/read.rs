@@ -1,7 +1,7 @@
 //! Reading jobs.
 
-use orchestrator_core::store::{DeadFilter, JobFilter, JobRecord, QueueStats, StoreError};
-use orchestrator_core::types::{JobId, JobStatus, Timestamp, WorkspaceId};
+use orchestrator_core::store::{CommitWatch, DeadFilter, JobFilter, JobRecord, QueueStats, StoreError};
+use orchestrator_core::types::{JobId, JobStatus, Name, Timestamp, WorkspaceId};
 
 use crate::SqliteStore;
 use crate::jobs::row::{job_columns, record};
@@ -52,7 +52,7 @@ pub(super) async fn jobs(
     let query = sqlx::query(page)
         .bind(workspace.as_str())
         .bind(below(before.map(JobId::bits)))
-        .bind(filter.connector.as_ref().map(|name| name.as_str()))
+        .bind(filter.connector.as_ref().map(Name::as_str))
         .bind(store.now().unix_ms())
         .bind(int(limit));
     let rows = store.read(query.fetch_all(store.readers())).await?;
@@ -77,8 +77,8 @@ pub(super) async fn dead(
     let query = sqlx::query(PAGE)
         .bind(workspace.as_str())
         .bind(below(before.map(JobId::bits)))
-        .bind(filter.connector.as_ref().map(|name| name.as_str()))
-        .bind(filter.callback.as_ref().map(|name| name.as_str()))
+        .bind(filter.connector.as_ref().map(Name::as_str))
+        .bind(filter.callback.as_ref().map(Name::as_str))
         .bind(filter.died_before.map(Timestamp::unix_ms))
         .bind(filter.died_after.map(Timestamp::unix_ms))
         .bind(int(limit));
@@ -94,7 +94,7 @@ pub(super) async fn next_due(store: &SqliteStore) -> Result<Option<Timestamp>, S
     let row = store.read(query.fetch_one(store.readers())).await?;
     // What became due since the last claim waits for no time any more: who sleeps until the next one must hear of it.
     if let Some(writer) = store.writer().filter(|_| value(&row, "due").unwrap_or(false)) {
-        writer.tell(|watch| watch.ready());
+        writer.tell(CommitWatch::ready);
     }
     Ok(time_opt(&row, "next")?)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orchestrator_core::store::{JobKind, JobRecord, JobState, LaneKey, NewJob};
-use orchestrator_core::types::JobId;
+use orchestrator_core::types::{JobId, Name};
 use sqlx::sqlite::SqliteRow;
 
 use crate::rows::{
@@ -70,7 +70,7 @@ pub(super) fn lane(job: &NewJob) -> String {
         JobKind::Call => (false, &job.connector),
         _ => (true, &job.callback),
     };
-    stored_lane(delivery, target.as_ref().map_or("", |name| name.as_str()))
+    stored_lane(delivery, target.as_ref().map_or("", Name::as_str))
 }
 
 /// A lane that a claim names, as it is stored.
