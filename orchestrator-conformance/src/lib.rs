@@ -6,7 +6,7 @@
 //!
 //! # To prove a store
 //!
-//! ```ignore
+//! ```no_run
 //! use std::sync::Arc;
 //!
 //! use async_trait::async_trait;
@@ -34,6 +34,7 @@
 //!
 //! // In a file under `tests/`, with `tokio` (`macros`, `rt-multi-thread`) among the dev-dependencies:
 //! orchestrator_conformance::store_conformance!(Memory::default());
+//! # fn main() {}
 //! ```
 //!
 //! Names that begin with `inv_` and a number prove that invariant of the project. A behaviour that does not hold

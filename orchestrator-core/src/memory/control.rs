@@ -18,6 +18,13 @@ use crate::store::{
 
 type Key = (RecordKind, String);
 
+/// What the records of a change will be (`None`: gone), and the answer to its writes.
+#[derive(Default)]
+struct Plan {
+    records: BTreeMap<Key, Option<Record>>,
+    versions: Vec<u64>,
+}
+
 #[derive(Default)]
 pub(super) struct Control {
     records: BTreeMap<Owner, BTreeMap<Key, Record>>,
@@ -43,17 +50,11 @@ impl Control {
         of_kind.take(limit).map(|(_, record)| record.clone()).collect()
     }
 
-    /// What the records will be, and the answer to the writes; a later write sees the ones before it.
-    fn plan(
-        &self,
-        owner: &Owner,
-        writes: Vec<RecordWrite>,
-        now: Timestamp,
-    ) -> Result<(BTreeMap<Key, Option<Record>>, Vec<u64>), CommitError> {
-        let mut planned: BTreeMap<Key, Option<Record>> = BTreeMap::new();
-        let mut versions = Vec::with_capacity(writes.len());
+    /// Judges the writes without doing them; a later write sees the ones before it.
+    fn plan(&self, owner: &Owner, writes: Vec<RecordWrite>, now: Timestamp) -> Result<Plan, CommitError> {
+        let mut plan = Plan::default();
         for (write, RecordWrite { kind, key, expect, body }) in writes.into_iter().enumerate() {
-            let there = match planned.get(&(kind, key.clone())) {
+            let there = match plan.records.get(&(kind, key.clone())) {
                 Some(planned) => planned.as_ref(),
                 None => self.record(owner, kind, &key),
             };
@@ -67,11 +68,11 @@ impl Control {
                 return Err(CommitError::Conflict { write, current });
             }
             let version = current.unwrap_or(0) + 1;
-            versions.push(if body.is_some() { version } else { 0 });
+            plan.versions.push(if body.is_some() { version } else { 0 });
             let record = body.map(|body| Record { key: key.clone(), version, body, updated_at: now });
-            planned.insert((kind, key), record);
+            plan.records.insert((kind, key), record);
         }
-        Ok((planned, versions))
+        Ok(plan)
     }
 
     fn apply(&mut self, owner: &Owner, planned: BTreeMap<Key, Option<Record>>) {
@@ -105,13 +106,13 @@ impl Control {
 fn commit(transaction: &mut Transaction<'_>, change: ControlChange) -> Result<Committed, CommitError> {
     let (now, control) = (transaction.now, &mut transaction.state.control);
     let owner = change.owner;
-    let (planned, versions) = control.plan(&owner, change.writes, now)?;
+    let plan = control.plan(&owner, change.writes, now)?;
     // The install has no routes: nothing reaches it from outside.
     if let (Some(routes), Some(workspace)) = (change.routes, owner.workspace()) {
         control.routes.check(workspace, &routes, change.take_routes, now)?;
         control.routes.replace(workspace, routes, now);
     }
-    control.apply(&owner, planned);
+    control.apply(&owner, plan.records);
     for audit in change.audit {
         control.audit(&owner, audit, now);
     }
@@ -122,7 +123,7 @@ fn commit(transaction: &mut Transaction<'_>, change: ControlChange) -> Result<Co
     if let Some(workspace) = owner.workspace().filter(|_| !change.events.is_empty()) {
         transaction.tell(workspace, change.events);
     }
-    Ok(Committed { versions, epoch })
+    Ok(Committed { versions: plan.versions, epoch })
 }
 
 #[async_trait]
