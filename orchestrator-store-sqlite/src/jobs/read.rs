@@ -18,7 +18,8 @@ pub(super) async fn job(
     Ok(row.as_ref().map(record).transpose()?)
 }
 
-/// A page of jobs: which ones is said literally, so that a partial index can serve it.
+/// A page of jobs: which ones is said literally, so that a partial index can serve it. Each takes the time as its fourth
+/// parameter, whether it needs it or not.
 macro_rules! page {
     ($($which:literal)?) => {
         concat!(
@@ -59,6 +60,7 @@ pub(super) async fn jobs(
     Ok(readable(&rows, record))
 }
 
+/// Dead letters. A call is not of the callback that would have heard of its outcome.
 pub(super) async fn dead(
     store: &SqliteStore,
     workspace: &WorkspaceId,
@@ -70,7 +72,7 @@ pub(super) async fn dead(
         "SELECT ",
         job_columns!(),
         " FROM jobs j WHERE j.workspace = ?1 AND j.id < ?2 AND j.state = 'dead' \
-         AND (?3 IS NULL OR j.connector = ?3) AND (?4 IS NULL OR j.callback = ?4) \
+         AND (?3 IS NULL OR j.connector = ?3) AND (?4 IS NULL OR (j.callback = ?4 AND j.kind <> 'job')) \
          AND (?5 IS NULL OR j.finished_at < ?5) AND (?6 IS NULL OR j.finished_at > ?6) \
          ORDER BY j.id DESC LIMIT ?7"
     );
