@@ -15,7 +15,7 @@ use super::leases::Leases;
 use super::run::lease;
 use super::settle::settle;
 use crate::engine::Engine;
-use crate::store::{Claim, JobRecord, Outcome, Settlement, StoreError};
+use crate::store::{Claim, HeldLease, JobRecord, Outcome, Settlement, StoreError};
 
 /// So often an idle worker looks by itself, for what it was not told of.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ const RESCUED: usize = 500;
 /// So often a job that lost a lease is looked for, to be run alone.
 const QUARANTINE: Duration = Duration::from_secs(1);
 const CLAIMED: usize = 64;
+/// So soon it is looked again for what is due and was not to be had.
+const DUE: Duration = Duration::from_millis(50);
 
 /// A node's worker.
 pub(super) struct Worker {
@@ -135,8 +137,13 @@ impl Worker {
     }
 
     fn start(self: &Arc<Self>, record: JobRecord, asked: Instant) {
+        self.leases.hold(lease(&record), asked);
+        self.work(record);
+    }
+
+    /// Makes the attempt of a job whose lease is held.
+    fn work(self: &Arc<Self>, record: JobRecord) {
         let held = lease(&record);
-        self.leases.hold(held.clone(), asked);
         let worker = self.clone();
         let task = self.attempts.spawn(async move { worker.attempt(record).await });
         self.leases.works(&held, task.abort_handle());
@@ -165,9 +172,11 @@ impl Worker {
         }
     }
 
-    /// Runs a job that lost a lease alone: nothing else of this node is to go down with it.
+    /// Runs jobs that lost a lease, each alone: nothing else of this node is to go down with them. Not for long at a time:
+    /// what never lost a lease waits meanwhile.
     async fn quarantine(self: &Arc<Self>) {
-        while !self.draining() {
+        let until = Instant::now() + QUARANTINE;
+        while !self.draining() && Instant::now() < until {
             let claim = Claim {
                 owner: self.engine.node.clone(),
                 max: 1,
@@ -185,11 +194,18 @@ impl Worker {
             let Some(job) = jobs.into_iter().next() else { return };
             let held = lease(&job.record);
             self.leases.hold(held.clone(), asked);
-            while self.leases.len() > 1 && !self.draining() {
+            while self.leases.len() > 1 && self.leases.holds(&held) && !self.draining() {
                 self.freed(Duration::from_millis(100)).await;
             }
-            self.start(job.record, asked);
-            while self.leases.all().contains(&held) && !self.draining() {
+            // Lost while it waited: it is somebody else's now.
+            if !self.leases.holds(&held) {
+                continue;
+            }
+            if self.draining() {
+                return self.hand_in(given_back(held)).await;
+            }
+            self.work(job.record);
+            while self.leases.holds(&held) && !self.draining() {
                 self.freed(Duration::from_millis(100)).await;
             }
         }
@@ -203,7 +219,9 @@ impl Worker {
     /// Waits for something to do: a job, a free slot, a time that comes.
     async fn wait(&self) {
         let due = self.engine.store.next_due().await.ok().flatten();
-        let due = due.map(|due| due.since(self.engine.clock.now()));
+        let now = self.engine.clock.now();
+        // What is due already was not to be had just now: its lane, its workspace or this node is full.
+        let due = due.map(|due| if due > now { due.since(now) } else { DUE });
         let mut longest = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
         for sooner in [due, self.lanes.next()].into_iter().flatten() {
             longest = longest.min(sooner.max(Duration::from_millis(1)));
@@ -235,7 +253,8 @@ impl Worker {
             let lease = self.options.lease;
             let answer = match held.is_empty() {
                 true => Ok(Ok(Vec::new())),
-                false => timeout(third, self.engine.store.renew(held.clone(), lease)).await,
+                // Half of it, so that a store that hangs is found out before the leases end.
+                false => timeout(third / 2, self.engine.store.renew(held.clone(), lease)).await,
             };
             next = asked + third;
             match answer {
@@ -253,7 +272,7 @@ impl Worker {
                     next = Instant::now();
                 }
             }
-            for lease in self.leases.overdue(self.options.lease.mul_f64(0.7)) {
+            for lease in self.leases.overdue(self.options.lease * 2 / 3) {
                 tracing::warn!(workspace = %lease.workspace, job = %lease.job, "a lease could not be renewed: its attempt is stopped");
                 self.leases.lose(&lease);
             }
@@ -295,11 +314,16 @@ impl Worker {
         tracing::warn!(count = rest.len(), "running jobs are given back");
         for held in rest {
             self.leases.lose(&held);
-            let outcome = Outcome::GiveBack { run_at: None };
             self.leases.hold(held.clone(), Instant::now());
-            self.hand_in(Settlement { lease: held, outcome, events: Vec::new(), request: None, delivery: None }).await;
+            self.hand_in(given_back(held)).await;
         }
     }
+}
+
+/// The end of an attempt that was not made.
+fn given_back(lease: HeldLease) -> Settlement {
+    let outcome = Outcome::GiveBack { run_at: None };
+    Settlement { lease, outcome, events: Vec::new(), request: None, delivery: None }
 }
 
 /// Counts a running attempt, also when it is aborted.

@@ -36,6 +36,6 @@ impl Lanes {
     pub(super) fn next(&self) -> Option<Duration> {
         let now = Instant::now();
         let paused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paused.values().map(|until| until.saturating_duration_since(now)).min()
+        paused.values().filter(|until| **until > now).map(|until| until.saturating_duration_since(now)).min()
     }
 }

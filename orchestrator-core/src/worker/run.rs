@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orchestrator_types::{
-    ErrorView, EventType, JobId, JobRetryPolicy, Name, RequestId, RequestKind, RequestView, Timestamp, WorkspaceStatus,
+    ErrorView, EventType, Jitter, JobId, JobRetryPolicy, Name, RequestId, RequestKind, RequestView, Timestamp,
+    WorkspaceStatus,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -51,7 +52,7 @@ impl Worker {
     pub(super) async fn run(&self, record: &JobRecord) -> Settlement {
         let live = match self.engine.live(&record.workspace).await {
             Ok(live) if live.status == WorkspaceStatus::Active || record.job.kind != JobKind::Call => live,
-            Ok(_) => return self.give_back(record, Some(ABSENT)),
+            Ok(_) => return self.absent(record),
             Err(Error::NotFound { .. }) => {
                 let error = view("workspace_deleted", "the workspace is deleted");
                 return self.dead(record, None, "workspace_deleted", error, Vec::new(), None);
@@ -62,14 +63,16 @@ impl Worker {
             Ok(prepared) => prepared,
             Err(Unprepared::Absent) => {
                 tracing::warn!(workspace = %record.workspace, job = %record.job.id, "what a job needs is not in the active config");
-                return self.give_back(record, Some(ABSENT));
+                return self.absent(record);
             }
             Err(Unprepared::Dead(reason, error)) => {
                 return self.dead(record, Some(&live), reason, error, Vec::new(), None);
             }
         };
         let lane = lane(record, &prepared.target);
-        if let Some(wait) = prepared.state.lane_wait() {
+        // Asked before the stack is, in which a call that the bulkhead refuses has already spent of the rate limit.
+        let full = prepared.state.bulkhead().filter(|places| places.in_flight() >= places.max()).map(|_| FULL);
+        if let Some(wait) = prepared.state.lane_wait().max(full) {
             self.lanes.pause(lane, wait);
             return self.give_back(record, Some(wait));
         }
@@ -88,7 +91,11 @@ impl Worker {
             // A limit or the open breaker: nothing was tried, so nothing is counted.
             let wait = wait.max(FULL);
             self.lanes.pause(lane, wait);
-            return self.give_back(record, Some(wait));
+            if again {
+                prepared.state.budget().refund();
+            }
+            let events = request.trace().breaker_events(prepared.target.as_str(), record.job.trace_id);
+            return Settlement { events, ..self.give_back(record, Some(wait)) };
         }
         self.settlement(&live, record, &prepared, &request, started_at, result)
     }
@@ -234,8 +241,9 @@ impl Worker {
     ) -> Settlement {
         let schedule = Exponential::from(policy);
         let longest = Duration::from_millis(policy.max_ms);
-        // The wait before is not kept: decorrelated jitter starts over from what it would have been without jitter.
-        let previous = Duration::from_millis(policy.initial_ms);
+        // The wait before is not kept: decorrelated jitter goes on from what it would have been without jitter.
+        let plain = Exponential { jitter: Jitter::None, ..schedule };
+        let previous = plain.delay(record.attempt.saturating_sub(1).max(1), Duration::ZERO, &mut fastrand::Rng::new());
         let wait = match retry_after {
             Some(wait) => wait.min(longest),
             None => schedule.delay(record.attempt, previous, &mut fastrand::Rng::new()),
@@ -275,6 +283,15 @@ impl Worker {
         Settlement { lease: lease(record), outcome, events, request, delivery }
     }
 
+    /// Gives back a job that cannot run now, and looks at none of its kind for a while.
+    fn absent(&self, record: &JobRecord) -> Settlement {
+        let target = if record.job.kind == JobKind::Call { &record.job.connector } else { &record.job.callback };
+        if let Some(target) = target {
+            self.lanes.pause(lane(record, target), ABSENT);
+        }
+        self.give_back(record, Some(ABSENT))
+    }
+
     fn give_back(&self, record: &JobRecord, wait: Option<Duration>) -> Settlement {
         let run_at = wait.map(|wait| self.engine.clock.now().after(wait));
         let outcome = Outcome::GiveBack { run_at };
@@ -293,8 +310,11 @@ impl Worker {
         let input = render_job(record, outcome, self.engine.clock.now())
             .inspect_err(|error| tracing::error!(%error, job = %record.job.id, "an outcome could not be rendered"))
             .ok()?;
+        let id = JobId::new();
+        // A job that was replayed has told of another outcome before: what deduplicates by id must not take this for it.
+        let told = if record.delivery.is_some() { id } else { record.job.id };
         Some(NewJob {
-            id: JobId::new(),
+            id,
             kind: JobKind::Callback,
             connector: None,
             operation: if outcome.is_ok() { EventType::JobSucceeded } else { EventType::JobDead }.as_str().to_owned(),
@@ -307,7 +327,7 @@ impl Worker {
             metadata: std::collections::BTreeMap::new(),
             timeout: None,
             subject: Some(record.job.id.to_string()),
-            delivery_id: Some(record.job.id.to_string()),
+            delivery_id: Some(told.to_string()),
             trace_id: record.job.trace_id,
         })
     }

@@ -177,6 +177,9 @@ impl Workspaces<'_> {
         let version = self.0.live(name).await?.version;
         loop {
             let (mut workspace, record) = self.0.workspace_record(name).await?.ok_or(Error::not_found("workspace"))?;
+            if workspace.status == WorkspaceStatus::Deleted {
+                return Err(Error::not_found("workspace"));
+            }
             if workspace.status == status {
                 return Ok(view(name, &workspace, version));
             }
@@ -194,6 +197,9 @@ impl Workspaces<'_> {
             match self.0.store.commit(change).await {
                 Ok(_) => {
                     self.0.snapshots.forget(name);
+                    if status == WorkspaceStatus::Deleted {
+                        self.0.states.forget(name);
+                    }
                     return Ok(view(name, &workspace, version));
                 }
                 Err(CommitError::Conflict { .. }) => {}
