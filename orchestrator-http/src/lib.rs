@@ -1,1 +1,3 @@
 //! The HTTP face of the engine: routes, tokens, problem documents, the OpenAPI document.
+
+pub mod tokens;
