@@ -1,3 +1,7 @@
 //! The HTTP face of the engine: routes, tokens, problem documents, the OpenAPI document.
 
+pub mod edge;
+pub mod extract;
+pub mod metrics;
+pub mod problem;
 pub mod tokens;
