@@ -33,6 +33,16 @@ struct Inner {
     upstream: Option<UpstreamView>,
     attempts: Option<u32>,
     last_step: Option<String>,
+    oauth: bool,
+}
+
+/// A problem of the token endpoint: OAuth clients look for `error` (RFC 6749, 5.2).
+#[derive(serde::Serialize)]
+struct OauthProblem {
+    #[serde(flatten)]
+    problem: Problem,
+    error: String,
+    error_description: String,
 }
 
 impl Refusal {
@@ -48,6 +58,7 @@ impl Refusal {
             upstream: None,
             attempts: None,
             last_step: None,
+            oauth: false,
         }))
     }
 
@@ -143,6 +154,13 @@ impl Refusal {
         self
     }
 
+    /// As OAuth clients read it too.
+    #[must_use]
+    pub fn oauth(mut self) -> Self {
+        self.0.oauth = true;
+        self
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -157,7 +175,7 @@ impl Refusal {
 
     /// The answer, as it leaves.
     pub(crate) fn render(self, trace: TraceId) -> Response {
-        let Inner { status, code, detail, errors, retry_after, id, upstream, attempts, last_step } = *self.0;
+        let Inner { status, code, detail, errors, retry_after, id, upstream, attempts, last_step, oauth } = *self.0;
         let problem = Problem {
             kind: format!("urn:orchestrator:problem:{code}"),
             title: title(&code),
@@ -171,7 +189,13 @@ impl Refusal {
             attempts,
             last_step,
         };
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = if oauth {
+            let (error, error_description) = (problem.code.clone(), problem.detail.clone());
+            serde_json::to_vec(&OauthProblem { problem, error, error_description })
+        } else {
+            serde_json::to_vec(&problem)
+        };
+        let body = body.unwrap_or_default();
         let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         let headers = response.headers_mut();
         let tells_when = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);

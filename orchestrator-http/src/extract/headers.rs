@@ -25,59 +25,32 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyHeader {
     }
 }
 
-/// The version that the caller's `If-Match` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfMatch {
-    /// No header: whatever is there.
-    Absent,
-    /// `*`: anything, as long as it is there.
-    Any,
-    /// A version.
-    Version(u64),
-}
-
-impl IfMatch {
-    /// The version, if one is named.
-    #[must_use]
-    pub const fn version(self) -> Option<u64> {
-        match self {
-            Self::Version(version) => Some(version),
-            Self::Absent | Self::Any => None,
-        }
-    }
-}
+/// The caller's `If-Match`, as the engine compares it; absent means whatever is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfMatch(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
-        let wrong = || Refusal::invalid("", "`If-Match` takes one `ETag` as this service gave it, or `*`");
-        match once(&parts.headers, &IF_MATCH).map_err(|()| wrong())? {
-            None => Ok(Self::Absent),
-            Some("*") => Ok(Self::Any),
-            // A tag that was never ours is of no version: it matches nothing.
-            Some(tag) => tag_of(tag).map(Self::Version).ok_or_else(Refusal::stale),
-        }
+        let tag = once(&parts.headers, &IF_MATCH)
+            .map_err(|()| Refusal::invalid("", "`If-Match` takes the `ETag` that this service gave, or `*`"))?;
+        Ok(Self(tag.map(str::to_owned)))
     }
 }
 
-/// Whether the caller's `If-None-Match` names this version: then 304 is the whole answer.
+/// Whether the caller's `If-None-Match` names this `ETag`: then 304 is the whole answer.
 #[must_use]
-pub fn none_match(headers: &HeaderMap, version: u64) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag_of(tag.trim_start_matches("W/")) == Some(version))
-    })
+pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
+    let named = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    tags.flat_map(|tags| tags.split(',')).any(|tag| named(tag.trim()))
 }
 
-/// The `ETag` of a version.
+/// A version's `ETag`, quotes included, as a header.
 #[must_use]
-pub fn etag(version: u64) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-}
-
-fn tag_of(tag: &str) -> Option<u64> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+pub fn etag(tag: &str) -> HeaderValue {
+    HeaderValue::from_str(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// The value of a header that must not be given twice.
@@ -120,14 +93,11 @@ mod tests {
     #[tokio::test]
     async fn a_tag_matches_its_version_only() {
         let read = async |values: &[&str]| IfMatch::from_request_parts(&mut parts("if-match", values), &()).await;
-        assert_eq!(read(&[]).await.unwrap(), IfMatch::Absent);
-        assert_eq!(read(&["*"]).await.unwrap(), IfMatch::Any);
-        assert_eq!(read(&[etag(7).to_str().unwrap()]).await.unwrap(), IfMatch::Version(7));
-        for (wrong, status) in [(&["\"1\"", "\"2\""][..], 400), (&["7"], 412), (&["\"x\""], 412), (&["\"\""], 412)] {
-            assert_eq!(read(wrong).await.unwrap_err().status().as_u16(), status, "{wrong:?}");
-        }
-        let given = |tag: &str| none_match(&parts("if-none-match", &[tag]).headers, 7);
-        assert!(given("\"7\"") && given("\"6\", W/\"7\"") && given("*"));
-        assert!(!given("\"6\"") && !given("7") && !given(""));
+        assert_eq!(read(&[]).await.unwrap(), IfMatch(None));
+        assert_eq!(read(&["\"7-1\""]).await.unwrap(), IfMatch(Some("\"7-1\"".to_owned())));
+        assert_eq!(read(&["\"1\"", "\"2\""]).await.unwrap_err().status().as_u16(), 400);
+        let given = |tag: &str| none_match(&parts("if-none-match", &[tag]).headers, "\"7-1\"");
+        assert!(given("\"7-1\"") && given("\"6-1\", W/\"7-1\"") && given("*"));
+        assert!(!given("\"6-1\"") && !given("7-1") && !given(""));
     }
 }

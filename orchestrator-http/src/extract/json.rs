@@ -17,7 +17,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let message = error.inner().to_string();
-        let pointer = format!("{}{}", pointer(error.path()), missing(&message));
+        let pointer = format!("{}{}", pointer(error.path()), field_of(&message));
         Refusal::invalid("", "").errors(vec![FieldError::new(pointer, said(&message))])
     })?;
     deserializer.end().map_err(|_| Refusal::invalid("", "something follows the JSON value"))?;
@@ -62,10 +62,13 @@ fn escaped(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The field that a message says is missing: its path ends at the object that it is missing from.
-fn missing(message: &str) -> String {
-    let field = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
-    field.map(|(field, _)| escaped(field)).unwrap_or_default()
+/// The field that is missing or given twice: there the path ends at the object that holds it.
+fn field_of(message: &str) -> String {
+    ["missing field `", "duplicate field `"]
+        .into_iter()
+        .find_map(|start| message.strip_prefix(start)?.split_once('`'))
+        .map(|(field, _)| escaped(field))
+        .unwrap_or_default()
 }
 
 /// A message for the caller: bounded, and without the position, which the pointer tells better.

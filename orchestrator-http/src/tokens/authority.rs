@@ -41,6 +41,8 @@ pub struct NewToken {
     pub scopes: Scopes,
     /// Who acts for the subject, where somebody does.
     pub actor: Option<String>,
+    /// Which making of a service identity it is issued to: with that identity it ends.
+    pub generation: Option<i64>,
     /// How long it lives: at most an hour.
     pub ttl: Duration,
 }
@@ -73,6 +75,8 @@ struct OwnClaims<'a> {
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Actor<'a>>,
+    #[serde(rename = "gen", skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
     jti: String,
     iat: i64,
     exp: i64,
@@ -260,6 +264,7 @@ impl TokenAuthority {
             tid: new.workspace.as_ref().map(WorkspaceId::as_str),
             scope: new.scopes.to_string(),
             act: new.actor.as_deref().map(|sub| Actor { sub }),
+            generation: new.generation,
             jti: BASE64URL_NOPAD.encode(&id),
             iat: now.unix_seconds(),
             exp: now.unix_seconds() + i64::try_from(new.ttl.as_secs()).map_err(|_| TokenError::Lifetime)?,
@@ -351,6 +356,7 @@ impl TokenAuthority {
             workspace,
             scopes: reading::optional(payload, "scope", |scope| Scopes::parse(scope.as_str()?))?.unwrap_or_default(),
             actor: reading::optional(payload, "act", reading::actor)?,
+            generation: if own { reading::optional(payload, "gen", Value::as_i64)? } else { None },
             token_id: reading::optional(payload, "jti", reading::text)?,
             issued_at: reading::optional(payload, "iat", reading::date)?,
             not_before: reading::optional(payload, "nbf", reading::date)?,

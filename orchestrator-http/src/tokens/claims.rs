@@ -108,6 +108,8 @@ pub struct Claims {
     pub scopes: Scopes,
     /// Who acts for the subject, where somebody does.
     pub actor: Option<String>,
+    /// Which making of a service identity it was issued to; only own tokens say it.
+    pub generation: Option<i64>,
     /// The token's own id, where it has one.
     pub token_id: Option<String>,
     /// When it was issued, where it says.

@@ -300,6 +300,7 @@ fn catalogue(key: &SigningKey) -> Vec<(String, String)> {
             ],
         ),
         ("jti", vec![json!(1), json!(""), Value::Null]),
+        ("gen", vec![json!("1"), json!(1.5), json!([1]), Value::Null]),
     ] {
         for value in values {
             add(&format!("{name} {value}"), forge.claim(name, value));
@@ -354,6 +355,7 @@ fn new_token() -> NewToken {
         workspace: Some("buildos-dev".parse().unwrap()),
         scopes: Scopes::new([scope::EXECUTE]),
         actor: None,
+        generation: None,
         ttl: Duration::from_secs(600),
     }
 }
