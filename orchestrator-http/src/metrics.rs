@@ -151,12 +151,13 @@ impl Metrics {
         self.refusals.get_or_create(&RefusalLabels { code }).inc();
     }
 
-    /// The exposition, and its media type: OpenMetrics if `accept` names it, else the classic text.
+    /// The exposition, and its media type: OpenMetrics if `accept` names it, else the classic text. `readings` are shown
+    /// beside those of the watched gauges.
     #[must_use]
-    pub fn exposition(&self, accept: Option<&str>) -> (&'static str, String) {
+    pub fn exposition(&self, accept: Option<&str>, readings: Vec<Reading>) -> (&'static str, String) {
         let mut gauges = Registry::with_prefix("orchestrator");
         let watched = self.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        register(&mut gauges, watched.iter().flat_map(|gauges| gauges.read()).collect());
+        register(&mut gauges, watched.iter().flat_map(|gauges| gauges.read()).chain(readings).collect());
         let mut text = String::new();
         // Writing to a string does not fail.
         text::encode_registry(&mut text, &self.registry).ok();
@@ -251,7 +252,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.watch(Arc::new(Depth));
         metrics.request(&Method::GET, "/jobs/{id}", StatusCode::OK, Duration::from_millis(3));
-        let (kind, text) = metrics.exposition(None);
+        let (kind, text) = metrics.exposition(None, Vec::new());
         assert_eq!(kind, CLASSIC);
         for line in [
             "# TYPE orchestrator_http_requests_total counter",
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_given_to_who_asks_for_it() {
-        let (kind, text) = Metrics::default().exposition(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1"));
+        let (kind, text) = Metrics::default().exposition(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1"), Vec::new());
         assert_eq!(kind, OPEN_METRICS);
         assert!(text.ends_with("# EOF\n"));
     }
@@ -279,7 +280,7 @@ mod tests {
             metrics.webhook(&format!("provider-{number}"), WebhookOutcome::NoRoute);
         }
         let shown =
-            metrics.exposition(None).1.lines().filter(|line| line.starts_with("orchestrator_webhooks_total{")).count();
+            metrics.exposition(None, Vec::new()).1.lines().filter(|line| line.starts_with("orchestrator_webhooks_total{")).count();
         assert_eq!(shown, 1);
     }
 }

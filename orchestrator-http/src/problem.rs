@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use orchestrator_core::execute::CallFailure;
 use orchestrator_types::{FieldError, Problem, TraceId, UpstreamView};
 
 use crate::tokens::Unauthenticated;
@@ -154,6 +155,10 @@ impl Refusal {
         self
     }
 
+    fn called(self, failure: CallFailure) -> Self {
+        self.id(failure.id).attempts(failure.attempts).upstream(failure.error.upstream)
+    }
+
     /// As OAuth clients read it too.
     #[must_use]
     pub fn oauth(mut self) -> Self {
@@ -222,6 +227,37 @@ impl IntoResponse for Refusal {
 impl From<Unauthenticated> for Refusal {
     fn from(_: Unauthenticated) -> Self {
         Self::unauthenticated()
+    }
+}
+
+impl From<orchestrator_core::Error> for Refusal {
+    fn from(error: orchestrator_core::Error) -> Self {
+        use orchestrator_core::Error;
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(%error, source = std::error::Error::source(&error).map(tracing::field::display), "internal");
+            return Self::internal();
+        }
+        if let Error::Unavailable(cause) = &error {
+            tracing::warn!(%cause, "the store does not do it");
+        }
+        let mut refusal = Self::new(status, error.code().to_owned(), error.to_string());
+        refusal.0.retry_after = error.retry_after();
+        refusal = refusal.errors(error.field_errors().to_vec());
+        match error {
+            Error::Call(failure) => refusal.called(*failure),
+            Error::OutcomeUnknown { execution, last_step } => refusal.id(execution).last_step(last_step),
+            _ => refusal,
+        }
+    }
+}
+
+impl From<CallFailure> for Refusal {
+    fn from(failure: CallFailure) -> Self {
+        let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let mut refusal = Self::new(status, failure.error.code.clone(), failure.error.detail.clone());
+        refusal.0.retry_after = failure.retry_after();
+        refusal.called(failure)
     }
 }
 

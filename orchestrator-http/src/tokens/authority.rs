@@ -284,6 +284,12 @@ impl TokenAuthority {
         self.decide(token, audience).await.ok_or(Unauthenticated)
     }
 
+    /// Whether what was verified once still lies within its time: for streams that outlive their request.
+    #[must_use]
+    pub fn in_time(&self, claims: &Claims) -> bool {
+        in_time(claims, self.clock.now())
+    }
+
     async fn decide(&self, token: &str, audience: Audience) -> Option<Arc<Claims>> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;

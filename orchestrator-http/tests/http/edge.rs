@@ -304,6 +304,6 @@ async fn every_answer_carries_its_trace_and_is_a_problem_document_if_it_is_none_
         assert!(answer.header("trace-id").is_some_and(|id| id.len() == 32 && id != trace));
     }
     // Paths that are no route share one label: nobody can grow the metrics.
-    let (_, metrics) = server.metrics.exposition(None);
+    let (_, metrics) = server.metrics.exposition(None, Vec::new());
     assert!(metrics.contains("route=\"unmatched\"") && !metrics.contains("nowhere"), "{metrics}");
 }

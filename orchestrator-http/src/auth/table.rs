@@ -33,6 +33,17 @@ pub enum Need {
 }
 
 impl Need {
+    /// As the OpenAPI document says it: "a role that may …".
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Replay => "replay",
+            Self::Change => "change",
+            Self::Operators => "name operators",
+        }
+    }
+
     /// Whether a role allows it. Emergency changes come with a grant, and without one `BreakGlass` changes nothing.
     #[must_use]
     pub const fn allowed_to(self, role: Role) -> bool {
@@ -90,7 +101,6 @@ macro_rules! table {
 pub static TABLE: &[Row] = table! {
     POST   "/oauth/token"                                API Requirement::Public;
     GET    "/.well-known/jwks.json"                      API Requirement::Public;
-    GET    "/openapi.json"                               API Requirement::Public;
     POST   "/webhooks/{provider}"                        API Requirement::Public;
     POST   "/webhooks/{provider}/{route_key}"            API Requirement::Public;
 
