@@ -1,13 +1,34 @@
 //! The engine of Orchestrator: policies, tenancy, jobs, webhooks, config versions, and the ports that backends implement.
 //!
-//! Three doors, each usable without the next: the policy layers over any `tower::Service`; the engine embedded
-//! in a program; the server around it.
+//! Three doors, each usable without the next: the [policy layers](policy) over any `tower::Service`; the [engine](Orchestrator)
+//! embedded in a program; the server around it.
 
+pub mod access;
 pub mod audit;
 pub mod callback;
 pub mod clock;
+pub mod config;
 pub mod connector;
+pub mod events;
+pub mod execute;
+pub mod jobs;
+pub mod memory;
+pub mod policy;
 pub mod secrets;
 pub mod store;
+pub mod webhooks;
+pub mod worker;
+pub mod workspaces;
 
+mod actor;
+mod builder;
+mod engine;
+mod error;
+mod hub;
+mod retention;
+
+pub use actor::{Actor, Reason};
+pub use builder::{BuildError, Builder};
+pub use engine::{Health, Orchestrator};
+pub use error::Error;
 pub use orchestrator_types as types;

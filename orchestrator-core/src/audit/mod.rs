@@ -1,11 +1,15 @@
 //! The audit chain: each record carries the hash of the one before it, so that editing, removing, inserting or
 //! reordering one is found. That the tail was not cut is seen by the head, which is also logged.
 
+mod service;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use orchestrator_types::{AuditRecord, AuditVerification, Timestamp};
 
 use crate::store::{NewAudit, Owner};
+
+pub use service::Audit;
 
 /// The hash before the first record.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";

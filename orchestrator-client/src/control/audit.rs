@@ -1,0 +1,44 @@
+//! The audit trail and the request log.
+
+use orchestrator_types::{AuditRecord, AuditVerification, RequestView};
+
+use super::workspace::Workspace;
+use crate::client::Client;
+use crate::error::Error;
+use crate::list::List;
+use crate::transport::Call;
+
+impl Client {
+    /// The install's own audit trail.
+    pub fn audit(&self) -> List<AuditRecord> {
+        List::new(self, Call::get(["audit"]))
+    }
+
+    /// Whether the install's own audit trail is whole.
+    ///
+    /// # Errors
+    /// An [`Error`].
+    pub async fn verify_audit(&self) -> Result<AuditVerification, Error> {
+        self.body(&Call::get(["audit", "verify"])).await
+    }
+}
+
+impl Workspace {
+    /// Who did what in this workspace.
+    pub fn audit(&self) -> List<AuditRecord> {
+        List::new(&self.client, Call::get(self.path(["audit"])))
+    }
+
+    /// Whether this workspace's audit trail is whole.
+    ///
+    /// # Errors
+    /// An [`Error`].
+    pub async fn verify_audit(&self) -> Result<AuditVerification, Error> {
+        self.client.body(&Call::get(self.path(["audit", "verify"]))).await
+    }
+
+    /// The request log: every call through a connector or to a callback.
+    pub fn requests(&self) -> List<RequestView> {
+        List::new(&self.client, Call::get(self.path(["requests"])))
+    }
+}

@@ -1,0 +1,49 @@
+//! Single parts of a config: each change makes a new version with that one change, activated.
+
+use orchestrator_types::{CallbackConfig, ConnectorConfig, Name, Policy, SecretRef, WebhookRouteConfig};
+use serde::Serialize;
+
+use super::change::ConfigChange;
+use super::workspace::Workspace;
+use crate::transport::Call;
+
+/// A part of a config that has a name: [`Policy`], [`ConnectorConfig`], [`SecretRef`], [`CallbackConfig`] or [`WebhookRouteConfig`].
+pub trait Resource: Serialize + sealed::Sealed {
+    /// What the collection is called in paths.
+    const COLLECTION: &'static str;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! resources {
+    ($($kind:ty = $collection:literal),+ $(,)?) => {
+        $(
+            impl sealed::Sealed for $kind {}
+            impl Resource for $kind {
+                const COLLECTION: &'static str = $collection;
+            }
+        )+
+    };
+}
+
+resources! {
+    Policy = "policies",
+    ConnectorConfig = "connectors",
+    SecretRef = "secret-refs",
+    CallbackConfig = "callbacks",
+    WebhookRouteConfig = "webhook-routes",
+}
+
+impl Workspace {
+    /// Makes or replaces one part of the config; which kind of part, its type says.
+    pub fn put<R: Resource>(&self, name: &Name, resource: &R) -> ConfigChange {
+        ConfigChange::new(&self.client, Call::put(self.path([R::COLLECTION, name.as_str()])).json(resource))
+    }
+
+    /// Removes one part of the config: `remove::<Policy>(&name)`. Refused with 422 while another part names it.
+    pub fn remove<R: Resource>(&self, name: &Name) -> ConfigChange {
+        ConfigChange::new(&self.client, Call::delete(self.path([R::COLLECTION, name.as_str()])))
+    }
+}

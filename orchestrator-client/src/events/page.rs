@@ -1,0 +1,43 @@
+//! Events by page.
+
+use std::time::Duration;
+
+use orchestrator_types::{EventId, EventType, EventView, Page};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::jobs::LONGEST_POLL;
+use crate::transport::Call;
+
+/// Which events, and how long to wait for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// After this event; from the first that is kept if absent.
+    pub after: Option<EventId>,
+    /// Of this type.
+    pub kind: Option<EventType>,
+    /// About this: the id of a job, execution or inbox entry, or a name.
+    pub subject: Option<String>,
+    /// If there is none, wait so long for one; at most 30 s.
+    pub wait: Option<Duration>,
+    /// So many at most; up to 500.
+    pub limit: Option<u32>,
+}
+
+impl Client {
+    /// A page of events. The next begins after the last event of this one.
+    ///
+    /// # Errors
+    /// An [`Error`] if it cannot be had.
+    pub async fn events(&self, query: &EventQuery) -> Result<Page<EventView>, Error> {
+        let wait = query.wait.unwrap_or_default().min(LONGEST_POLL);
+        let call = Call::get(["events"])
+            .query("after", query.after)
+            .query("type", query.kind)
+            .query("subject", query.subject.as_ref())
+            .query("wait_ms", (!wait.is_zero()).then_some(wait.as_millis()))
+            .query("limit", query.limit)
+            .held_back(wait);
+        self.body(&call).await
+    }
+}

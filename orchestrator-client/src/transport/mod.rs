@@ -1,0 +1,9 @@
+//! How a call becomes an answer: sending, bounded reading, retrying. Nothing else in this crate touches the network.
+
+mod call;
+mod reply;
+mod send;
+
+pub(crate) use call::{Call, Listener};
+pub(crate) use reply::Reply;
+pub(crate) use send::{Caller, Settings, Transport};

@@ -1,0 +1,12 @@
+//! The client against a small server on a loopback socket that does as each test says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod callbacks;
+mod control;
+mod events;
+mod extractor;
+mod jobs;
+mod problems;
+mod retries;
+mod server;
+mod tokens;

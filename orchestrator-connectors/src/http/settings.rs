@@ -1,0 +1,208 @@
+//! The settings of an `http` connector.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName};
+use orchestrator_types::{FieldError, Name};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::headers::{By, read, read_credential_name, read_key_name};
+use super::path::{BaseUrl, check_path};
+use super::shape::{Given, Shape, pointer};
+use super::template::PathTemplate;
+use crate::egress::DEFAULT_BODY_BYTES;
+
+/// Where the calls go, and what each of them carries. Holds no secret: those fill slots.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "HttpSettings", extend("required" = ["base_url"]))]
+pub(super) struct SettingsDocument {
+    /// The URL that every call lies under: `http` or `https`, without user, query or fragment.
+    #[serde(default)]
+    base_url: Given<String>,
+    /// Headers of every call. No credentials.
+    #[serde(default)]
+    headers: Given<BTreeMap<String, String>>,
+    /// The header that carries the secret of the slot `header`, as `X-Api-Key`.
+    #[serde(default)]
+    header_name: Given<String>,
+    /// The header under which the upstream honours idempotency keys, as `Idempotency-Key`. If it is given, each call
+    /// carries its execution's or job's id there, and counts as idempotent.
+    #[serde(default)]
+    idempotency_header: Given<String>,
+    /// A larger answer fails the call. 8 MiB if absent.
+    #[serde(default)]
+    // JSON Schema takes 1000.0 for an integer; so must this.
+    #[schemars(with = "u32", range(min = 1, max = 67_108_864))]
+    max_response_bytes: Given<f64>,
+    /// Where the operation `webhook` posts events to: a path below the base URL.
+    #[serde(default)]
+    webhook_path: Given<String>,
+    /// Operations by name, beside `request` and `webhook`.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    operations: Given<BTreeMap<String, OperationDocument>>,
+}
+
+/// A named operation: a method and a path. Its input may give `params`, `query`, `headers` and a body.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "HttpOperation", extend("required" = ["method", "path"]))]
+struct OperationDocument {
+    /// The method.
+    #[serde(default)]
+    method: Given<MethodName>,
+    /// The path below the base URL; `{name}` is filled with `params.name`.
+    #[serde(default)]
+    path: Given<String>,
+    /// Whether making it twice is as good as once. If absent: by its method, or `idempotency_header`.
+    #[serde(default)]
+    idempotent: Given<bool>,
+}
+
+/// An HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs, reason = "the names say it")]
+pub(super) enum MethodName {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl MethodName {
+    pub(super) fn method(self) -> http::Method {
+        match self {
+            Self::Get => http::Method::GET,
+            Self::Head => http::Method::HEAD,
+            Self::Post => http::Method::POST,
+            Self::Put => http::Method::PUT,
+            Self::Patch => http::Method::PATCH,
+            Self::Delete => http::Method::DELETE,
+            Self::Options => http::Method::OPTIONS,
+        }
+    }
+
+    /// Whether it is idempotent by its definition (RFC 9110, 9.2.2).
+    pub(super) fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Post | Self::Patch)
+    }
+}
+
+/// The settings, sound.
+#[derive(Debug)]
+pub(super) struct HttpSettings {
+    pub(super) base: BaseUrl,
+    pub(super) headers: HeaderMap,
+    pub(super) header_name: Option<HeaderName>,
+    pub(super) idempotency_header: Option<HeaderName>,
+    pub(super) max_response_bytes: usize,
+    pub(super) webhook_path: Option<String>,
+    pub(super) operations: BTreeMap<String, NamedOperation>,
+}
+
+/// A named operation, sound.
+#[derive(Debug)]
+pub(super) struct NamedOperation {
+    pub(super) method: MethodName,
+    pub(super) path: PathTemplate,
+    pub(super) idempotent: Option<bool>,
+}
+
+impl HttpSettings {
+    /// Reads settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(super) fn read(shape: &Shape, settings: &Value) -> Result<Self, Vec<FieldError>> {
+        let (document, problems) = shape.read::<SettingsDocument>(settings);
+        let mut found = Found(problems);
+        let base = document.base_url.0.and_then(|text| found.base(&text));
+        let headers = document.headers.0.map(|given| read(&given, "/headers", By::Settings));
+        let headers = headers.and_then(|read| read.map_err(|problems| found.0.extend(problems)).ok());
+        let header_name =
+            document.header_name.0.and_then(|name| found.keep("/header_name", read_credential_name(&name)));
+        let idempotency_header =
+            document.idempotency_header.0.and_then(|name| found.keep("/idempotency_header", read_key_name(&name)));
+        if header_name.is_some() && header_name == idempotency_header {
+            found.add("/idempotency_header", "this header carries the secret of the slot `header`");
+        }
+        for (place, own) in [("/header_name", &header_name), ("/idempotency_header", &idempotency_header)] {
+            if own.as_ref().is_some_and(|own| headers.as_ref().is_some_and(|headers| headers.contains_key(own))) {
+                found.add(place, "this header is also in `headers`");
+            }
+        }
+        let webhook_path = document.webhook_path.0.inspect(|path| {
+            found.keep("/webhook_path", check_path(path.split('?').next().unwrap_or_default()));
+        });
+        if let (Some(base), Some(path)) = (&base, &webhook_path) {
+            found.keep_once("/webhook_path", base.join(path));
+        }
+        let operations = document.operations.0.unwrap_or_default();
+        let operations =
+            operations.into_iter().filter_map(|(name, document)| found.operation(name, document)).collect();
+        match base {
+            Some(base) if found.0.is_empty() => Ok(Self {
+                base,
+                headers: headers.unwrap_or_default(),
+                header_name,
+                idempotency_header,
+                max_response_bytes: document.max_response_bytes.0.map_or(DEFAULT_BODY_BYTES, |bytes| bytes as usize),
+                webhook_path,
+                operations,
+            }),
+            _ => {
+                found.keep_any();
+                Err(found.0)
+            }
+        }
+    }
+}
+
+/// The problems found so far.
+struct Found(Vec<FieldError>);
+
+impl Found {
+    fn add(&mut self, place: &str, problem: &str) {
+        self.0.push(FieldError::new(place, problem));
+    }
+
+    fn keep<T>(&mut self, place: &str, outcome: Result<T, &'static str>) -> Option<T> {
+        outcome.map_err(|problem| self.add(place, problem)).ok()
+    }
+
+    /// The same, for a place that may have been complained about.
+    fn keep_once<T>(&mut self, place: &str, outcome: Result<T, &'static str>) -> Option<T> {
+        if self.0.iter().any(|known| known.pointer == place) { outcome.ok() } else { self.keep(place, outcome) }
+    }
+
+    /// Refusals say why, also where schema and types should ever differ.
+    fn keep_any(&mut self) {
+        if self.0.is_empty() {
+            self.add("", "these are not settings of an `http` connector");
+        }
+    }
+
+    fn base(&mut self, text: &str) -> Option<BaseUrl> {
+        BaseUrl::parse(text)
+            .map_err(|problems| problems.into_iter().for_each(|problem| self.add("/base_url", problem)))
+            .ok()
+    }
+
+    fn operation(&mut self, name: String, document: OperationDocument) -> Option<(String, NamedOperation)> {
+        let place = pointer("/operations", &name);
+        if let Err(problem) = name.parse::<Name>() {
+            self.add(&place, &problem.to_string());
+        }
+        if matches!(name.as_str(), "request" | "webhook") {
+            self.add(&place, "this operation is there already");
+        }
+        let path = document.path.0.and_then(|path| self.keep(&pointer(&place, "path"), PathTemplate::parse(&path)));
+        let (method, path) = (document.method.0?, path?);
+        Some((name, NamedOperation { method, path, idempotent: document.idempotent.0 }))
+    }
+}

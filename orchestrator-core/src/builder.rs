@@ -1,0 +1,227 @@
+//! Putting an engine together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use orchestrator_types::{Environment, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::callback::CallbackTransport;
+use crate::clock::{Clock, SystemClock};
+use crate::config::document::{decode, encode};
+use crate::config::{PolicyStates, Snapshots};
+use crate::connector::{ConnectorKind, ConnectorRegistry, RegistryError};
+use crate::engine::{Engine, Orchestrator};
+use crate::execute::Recorder;
+use crate::hub::Hub;
+use crate::retention;
+use crate::secrets::seal::KeyRing;
+use crate::secrets::{EnvSecrets, FileSecrets, SecretResolver};
+use crate::store::{CommitError, ControlChange, Expect, Owner, RecordKind, RecordWrite, Store, StoreError};
+use crate::webhooks::Notices;
+use crate::worker::{self, WorkerOptions, WorkerStats};
+
+const META: &str = "meta";
+
+/// Why an engine could not be built: one line that says what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A part is missing.
+    #[error("the engine needs {0}")]
+    Missing(&'static str),
+    /// The environment's name is none.
+    #[error("the environment: {0}")]
+    Environment(String),
+    /// The store is of another environment: nothing of it can be used here.
+    #[error("the store belongs to the environment `{store}`, and this install serves `{wanted}`")]
+    OtherEnvironment {
+        /// What the store says.
+        store: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// A connector kind cannot be registered.
+    #[error(transparent)]
+    Kind(#[from] RegistryError),
+    /// The store does not answer.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// What the install remembers of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    environment: Environment,
+    created_at: Timestamp,
+}
+
+/// Puts an engine together. Needs an environment and a store; everything else has a default.
+#[derive(Default)]
+pub struct Builder {
+    environment: Option<String>,
+    store: Option<Arc<dyn Store>>,
+    kinds: Vec<Arc<dyn ConnectorKind>>,
+    callbacks: Option<Arc<dyn CallbackTransport>>,
+    ring: Option<Arc<KeyRing>>,
+    secrets_dir: Option<PathBuf>,
+    env: Option<EnvSecrets>,
+    clock: Option<Arc<dyn Clock>>,
+    worker: Option<WorkerOptions>,
+}
+
+impl Builder {
+    /// The environment that this install serves: workspaces are named `*-<environment>`.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// Where everything durable is.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Adds a connector kind.
+    #[must_use]
+    pub fn connector(mut self, kind: impl ConnectorKind) -> Self {
+        self.kinds.push(Arc::new(kind));
+        self
+    }
+
+    /// The way to the products. Without one, deliveries wait in the store.
+    #[must_use]
+    pub fn callbacks(mut self, transport: Arc<dyn CallbackTransport>) -> Self {
+        self.callbacks = Some(transport);
+        self
+    }
+
+    /// The install's keys: with them secrets can be stored sealed.
+    #[must_use]
+    pub fn keys(mut self, ring: Arc<KeyRing>) -> Self {
+        self.ring = Some(ring);
+        self
+    }
+
+    /// The folder of secret files; each workspace reads its own folder in it.
+    #[must_use]
+    pub fn secrets_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.secrets_dir = Some(dir.into());
+        self
+    }
+
+    /// Where `env` references look; the process's environment if not given.
+    #[must_use]
+    pub fn env(mut self, env: EnvSecrets) -> Self {
+        self.env = Some(env);
+        self
+    }
+
+    /// The wall clock; the system's if not given.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Runs jobs in this process. Without it jobs are accepted, and run by whichever node does.
+    #[must_use]
+    pub fn worker(mut self, options: WorkerOptions) -> Self {
+        self.worker = Some(options);
+        self
+    }
+
+    /// Builds the engine and starts its background tasks on the current runtime. End it by
+    /// [`shutdown`](Orchestrator::shutdown).
+    ///
+    /// # Errors
+    /// A part is missing, the store is of another environment or does not answer, or a kind cannot be registered.
+    pub async fn build(self) -> Result<Orchestrator, BuildError> {
+        let environment = self.environment.ok_or(BuildError::Missing("an environment"))?;
+        let environment: Environment = environment
+            .parse()
+            .map_err(|error: orchestrator_types::NameError| BuildError::Environment(error.to_string()))?;
+        let store = self.store.ok_or(BuildError::Missing("a store"))?;
+        let clock = self.clock.unwrap_or_else(SystemClock::shared);
+        claim_environment(store.as_ref(), &environment, clock.now()).await?;
+        let mut kinds = ConnectorRegistry::default();
+        for kind in self.kinds {
+            kinds.register(kind)?;
+        }
+        let hub = Arc::new(Hub::default());
+        store.attach(hub.clone());
+        let (recorder, recording) = Recorder::start(store.clone());
+        let secrets = SecretResolver::new(
+            environment.clone(),
+            store.clone(),
+            self.ring,
+            clock.clone(),
+            self.env.unwrap_or_else(EnvSecrets::of_process),
+            self.secrets_dir.map(FileSecrets::new),
+        );
+        let engine = Arc::new(Engine {
+            environment,
+            // Unique for each start: a name that comes back would hide that the former one is dead.
+            node: Uuid::now_v7().to_string(),
+            store,
+            clock,
+            kinds,
+            callbacks: self.callbacks,
+            secrets: Arc::new(secrets),
+            snapshots: Snapshots::default(),
+            states: PolicyStates::default(),
+            hub,
+            recorder,
+            notices: Notices::default(),
+            worker: WorkerStats::default(),
+            stopping: CancellationToken::new(),
+            draining: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            worker_tasks: TaskTracker::new(),
+        });
+        let stopping = engine.stopping.clone();
+        engine.tasks.spawn(async move {
+            tokio::select! {
+                () = recording => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+        engine.tasks.spawn(retention::follow(engine.clone()));
+        engine.tasks.spawn(retention::sweep(engine.clone()));
+        engine.tasks.spawn(retention::summaries(engine.clone()));
+        if let Some(options) = self.worker {
+            worker::start(&engine, options);
+        }
+        Ok(Orchestrator(engine))
+    }
+}
+
+/// The first engine on a store gives it its environment; every other must be of the same.
+async fn claim_environment(store: &dyn Store, wanted: &Environment, now: Timestamp) -> Result<(), BuildError> {
+    loop {
+        if let Some(record) = store.record(&Owner::Install, RecordKind::Install, META).await? {
+            let meta: Meta = decode(&record.body)?;
+            if meta.environment == *wanted {
+                return Ok(());
+            }
+            let (store, wanted) = (meta.environment.to_string(), wanted.to_string());
+            return Err(BuildError::OtherEnvironment { store, wanted });
+        }
+        let body = encode(&Meta { environment: wanted.clone(), created_at: now })?;
+        let mut change = ControlChange::of(Owner::Install);
+        change.writes.push(RecordWrite::put(RecordKind::Install, META, Expect::Absent, body));
+        match store.commit(change).await {
+            Ok(_) | Err(CommitError::Conflict { .. }) => {}
+            Err(CommitError::Store(error)) => return Err(error.into()),
+            Err(CommitError::RouteTaken { .. }) => {
+                return Err(StoreError::Corrupt("the install's record".to_owned()).into());
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The live config of a workspace, compiled: stacks built, routes by name. Swapped whole; a request pins one at its start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orchestrator_types::{CallbackConfig, Name, Policy, SecretRef, WorkspaceConfig, WorkspaceId, WorkspaceStatus};
+use quick_cache::sync::Cache;
+
+use crate::connector::{Connector, SecretSlots, SecretSource};
+use crate::execute::{CallStack, call_stack};
+use crate::policy::PolicyState;
+use crate::secrets::{Reference, SecretResolver};
+
+const CACHED: usize = 16_384;
+
+/// The active version of a workspace, ready to be used.
+pub(crate) struct LiveConfig {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) status: WorkspaceStatus,
+    pub(crate) version: u32,
+    pub(crate) etag: String,
+    pub(crate) config: WorkspaceConfig,
+    pub(crate) connectors: BTreeMap<Name, Arc<LiveConnector>>,
+    pub(crate) callbacks: BTreeMap<Name, Arc<LiveCallback>>,
+}
+
+/// A connector under its policy.
+pub(crate) struct LiveConnector {
+    pub(crate) name: Name,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) policy: Policy,
+    pub(crate) state: Arc<PolicyState>,
+    pub(crate) stack: CallStack,
+    pub(crate) secrets: SecretSlots,
+}
+
+/// A callback under its policy.
+pub(crate) struct LiveCallback {
+    pub(crate) name: Name,
+    pub(crate) config: CallbackConfig,
+    pub(crate) policy: Policy,
+    pub(crate) state: Arc<PolicyState>,
+    pub(crate) stack: CallStack,
+    pub(crate) signing_secret: SecretRef,
+}
+
+impl LiveConfig {
+    /// A secret reference of the config, as connectors see it.
+    pub(crate) fn source(&self, resolver: &Arc<SecretResolver>, reference: &Name) -> Option<Arc<dyn SecretSource>> {
+        source(&self.workspace, &self.config, resolver, reference)
+    }
+}
+
+/// A secret reference of a config, as connectors see it.
+pub(crate) fn source(
+    workspace: &WorkspaceId,
+    config: &WorkspaceConfig,
+    resolver: &Arc<SecretResolver>,
+    reference: &Name,
+) -> Option<Arc<dyn SecretSource>> {
+    let reference = config.secret_refs.get(reference)?.clone();
+    Some(Arc::new(Reference { resolver: resolver.clone(), workspace: workspace.clone(), reference }))
+}
+
+/// A connector or callback of a workspace.
+type Lane = (bool, Name);
+
+/// What the policies of each workspace remember, kept across config versions.
+#[derive(Default)]
+pub(crate) struct PolicyStates(Mutex<HashMap<WorkspaceId, BTreeMap<Lane, Arc<PolicyState>>>>);
+
+impl PolicyStates {
+    /// The states for a new version: what has the same numbers is kept, what is not named any more is dropped.
+    pub(crate) fn adapt(
+        &self,
+        workspace: &WorkspaceId,
+        wanted: &BTreeMap<Lane, &Policy>,
+    ) -> BTreeMap<Lane, Arc<PolicyState>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(workspace);
+        let states: BTreeMap<Lane, Arc<PolicyState>> = wanted
+            .iter()
+            .map(|(lane, policy)| {
+                let state = match known.and_then(|known| known.get(lane)) {
+                    Some(state) => state.adapt(policy),
+                    None => PolicyState::new(policy),
+                };
+                (lane.clone(), state)
+            })
+            .collect();
+        if states.is_empty() {
+            all.remove(workspace);
+        } else {
+            all.insert(workspace.clone(), states.clone());
+        }
+        states
+    }
+
+    /// How many workspaces and lanes are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()
+    }
+}
+
+/// Builds the live config of a version.
+#[allow(clippy::too_many_arguments, reason = "it takes the parts of a version and the engine's own")]
+pub(crate) fn compile(
+    engine: &crate::engine::Engine,
+    workspace: &WorkspaceId,
+    status: WorkspaceStatus,
+    version: u32,
+    etag: String,
+    config: WorkspaceConfig,
+) -> LiveConfig {
+    let mut wanted: BTreeMap<Lane, &Policy> = BTreeMap::new();
+    for (name, connector) in &config.connectors {
+        wanted.extend(config.policies.get(&connector.policy).map(|policy| ((false, name.clone()), policy)));
+    }
+    for (name, callback) in &config.callbacks {
+        wanted.extend(config.policies.get(&callback.policy).map(|policy| ((true, name.clone()), policy)));
+    }
+    let states = engine.states.adapt(workspace, &wanted);
+    let mut connectors = BTreeMap::new();
+    for (name, connector) in &config.connectors {
+        let lane = (false, name.clone());
+        let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
+        let sources = connector.secrets.iter().filter_map(|(slot, reference)| {
+            Some((slot.clone(), source(workspace, &config, &engine.secrets, reference)?))
+        });
+        let secrets = SecretSlots::new(sources.collect());
+        // Both were checked before the version was made; a kind that this build does not have is not found when called.
+        let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else {
+            continue;
+        };
+        let live = LiveConnector {
+            name: name.clone(),
+            connector: built,
+            policy: (*policy).clone(),
+            stack: call_stack(policy, state),
+            state: state.clone(),
+            secrets,
+        };
+        connectors.insert(name.clone(), Arc::new(live));
+    }
+    let mut callbacks = BTreeMap::new();
+    for (name, callback) in &config.callbacks {
+        let lane = (true, name.clone());
+        let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
+        let Some(signing_secret) = config.secret_refs.get(&callback.signing_secret).cloned() else { continue };
+        let live = LiveCallback {
+            name: name.clone(),
+            config: callback.clone(),
+            policy: (*policy).clone(),
+            stack: call_stack(policy, state),
+            state: state.clone(),
+            signing_secret,
+        };
+        callbacks.insert(name.clone(), Arc::new(live));
+    }
+    LiveConfig { workspace: workspace.clone(), status, version, etag, config, connectors, callbacks }
+}
+
+/// The live configs of the workspaces in use, bounded.
+pub(crate) struct Snapshots {
+    cache: Cache<WorkspaceId, Arc<LiveConfig>>,
+    /// Grows when something is forgotten: what was read before is then not kept.
+    generation: AtomicU64,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { cache: Cache::new(CACHED), generation: AtomicU64::new(0) }
+    }
+}
+
+impl Snapshots {
+    pub(crate) fn get(&self, workspace: &WorkspaceId) -> Option<Arc<LiveConfig>> {
+        self.cache.get(workspace)
+    }
+
+    /// To be asked before the store is read.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Keeps what was read under `generation`, unless something was forgotten meanwhile.
+    pub(crate) fn keep(&self, live: &Arc<LiveConfig>, generation: u64) {
+        self.cache.insert(live.workspace.clone(), live.clone());
+        if self.generation() != generation {
+            self.cache.remove(&live.workspace);
+        }
+    }
+
+    pub(crate) fn forget(&self, workspace: &WorkspaceId) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.cache.remove(workspace);
+    }
+}

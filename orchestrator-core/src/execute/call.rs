@@ -1,0 +1,198 @@
+//! A call as the policies see it: what may be held, delayed and sent again, and what a result means.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use orchestrator_types::Policy;
+use serde_json::Value;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::attempt::Attempt;
+use super::trace::{CallObserver, CallTrace};
+use crate::connector::{CallError, CallErrorKind, Sent};
+use crate::policy::{
+    AttemptTimedOut, BreakerOpen, Class, Classify, ConcurrencyLimited, DeadlineExceeded, PolicyRequest, PolicyStack,
+    PolicyState, RateLimited, stack,
+};
+
+/// The stack of a connector or callback.
+pub(crate) type CallStack = PolicyStack<Caller, CallClasses, CallObserver>;
+
+/// Builds the stack of a connector or callback.
+pub(crate) fn call_stack(policy: &Policy, state: &Arc<PolicyState>) -> CallStack {
+    stack(policy, state, CallClasses, CallObserver, Caller)
+}
+
+/// One call; clones share it.
+#[derive(Clone)]
+pub(crate) struct CallRequest(Arc<Inner>);
+
+struct Inner {
+    attempt: Arc<dyn Attempt>,
+    idempotent: bool,
+    deadline_cap: Option<Duration>,
+    started: Instant,
+    job: Option<JobCall>,
+    trace: CallTrace,
+}
+
+/// What is different inside a job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobCall {
+    /// Whether this is not the job's first attempt.
+    pub(crate) again: bool,
+    /// Whether the policy's own retry works inside the attempt.
+    pub(crate) inner_retry: bool,
+}
+
+impl CallRequest {
+    pub(crate) fn new(attempt: Arc<dyn Attempt>, idempotent: bool, deadline_cap: Option<Duration>) -> Self {
+        Self::with(attempt, idempotent, deadline_cap, None)
+    }
+
+    pub(crate) fn in_job(
+        attempt: Arc<dyn Attempt>,
+        idempotent: bool,
+        deadline_cap: Option<Duration>,
+        job: JobCall,
+    ) -> Self {
+        Self::with(attempt, idempotent, deadline_cap, Some(job))
+    }
+
+    fn with(attempt: Arc<dyn Attempt>, idempotent: bool, deadline_cap: Option<Duration>, job: Option<JobCall>) -> Self {
+        let started = Instant::now();
+        Self(Arc::new(Inner { attempt, idempotent, deadline_cap, started, job, trace: CallTrace::new(started) }))
+    }
+
+    pub(crate) fn trace(&self) -> &CallTrace {
+        &self.0.trace
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
+
+impl PolicyRequest for CallRequest {
+    fn idempotent(&self) -> bool {
+        self.0.idempotent
+    }
+
+    fn deadline_cap(&self) -> Option<Duration> {
+        self.0.deadline_cap
+    }
+
+    fn started_at(&self) -> Option<Instant> {
+        Some(self.0.started)
+    }
+
+    fn retry_allowed(&self) -> bool {
+        self.0.job.is_none_or(|job| job.inner_retry)
+    }
+
+    fn is_retry(&self) -> bool {
+        self.0.job.is_some_and(|job| job.again)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.0.job.is_none()
+    }
+}
+
+/// The innermost service: makes one attempt of whatever the request is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller;
+
+impl Service<CallRequest> for Caller {
+    type Response = Value;
+    type Error = CallFault;
+    // An attempt is a call of a port, which boxes its future anyway.
+    type Future = Pin<Box<dyn Future<Output = Result<Value, CallFault>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallFault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: CallRequest) -> Self::Future {
+        Box::pin(async move {
+            let result = request.0.attempt.attempt().await;
+            request.0.trace.answered(result.as_ref());
+            result.map_err(CallFault::Call)
+        })
+    }
+}
+
+/// Why a call failed: the upstream, or a policy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallFault {
+    #[error(transparent)]
+    Call(CallError),
+    #[error(transparent)]
+    Deadline(#[from] DeadlineExceeded),
+    #[error(transparent)]
+    Timeout(#[from] AttemptTimedOut),
+    #[error(transparent)]
+    Rate(#[from] RateLimited),
+    #[error(transparent)]
+    Concurrency(#[from] ConcurrencyLimited),
+    #[error(transparent)]
+    Breaker(#[from] BreakerOpen),
+}
+
+impl From<Infallible> for CallFault {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl CallFault {
+    /// Whether the same call may succeed later, and when the upstream asked to come back.
+    pub(crate) fn may_pass(&self) -> Option<Option<Duration>> {
+        match CallClasses.classify(Err(self)) {
+            Class::Retryable { retry_after, .. } => Some(retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether the upstream may have seen the call.
+    pub(crate) fn maybe_sent(&self) -> bool {
+        match self {
+            Self::Call(error) => error.sent == Sent::Maybe,
+            Self::Deadline(_) | Self::Timeout(_) => true,
+            Self::Rate(_) | Self::Concurrency(_) | Self::Breaker(_) => false,
+        }
+    }
+}
+
+/// What a result means for retry and breaker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallClasses;
+
+impl Classify<Value, CallFault> for CallClasses {
+    fn classify(&self, result: Result<&Value, &CallFault>) -> Class {
+        let sent = |sent: Sent| match sent {
+            Sent::No => crate::policy::Sent::No,
+            Sent::Maybe => crate::policy::Sent::Maybe,
+        };
+        match result {
+            Ok(_) => Class::Success,
+            Err(CallFault::Call(error)) => match error.kind {
+                CallErrorKind::Failed | CallErrorKind::Unreachable => {
+                    Class::Retryable { retry_after: error.retry_after, sent: sent(error.sent) }
+                }
+                CallErrorKind::Rejected => Class::Final,
+                // Neither says anything about the upstream.
+                CallErrorKind::DestinationForbidden | CallErrorKind::SecretUnavailable => Class::Ignored,
+            },
+            Err(CallFault::Timeout(_) | CallFault::Deadline(_)) => {
+                Class::Retryable { retry_after: None, sent: crate::policy::Sent::Maybe }
+            }
+            Err(CallFault::Rate(_) | CallFault::Concurrency(_) | CallFault::Breaker(_)) => Class::Final,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A call that did not succeed, in the words of the contract.
+
+use std::time::Duration;
+
+use orchestrator_types::{ErrorView, ExecutionId, TraceId, UpstreamView};
+use serde::{Deserialize, Serialize};
+
+use super::call::CallFault;
+use crate::connector::CallErrorKind;
+use crate::policy::RateLimitSnapshot;
+
+/// Why a call did not succeed. Kept, as it is, for its idempotency key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallFailure {
+    /// The execution.
+    pub id: ExecutionId,
+    /// Its code, in a sentence, and what the upstream answered.
+    pub error: ErrorView,
+    /// How many attempts reached for the upstream.
+    pub attempts: u32,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The trace.
+    pub trace_id: TraceId,
+    /// When to come back, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// How the rate limit stood.
+    #[serde(skip)]
+    pub rate_limit: Option<RateLimitSnapshot>,
+}
+
+impl CallFailure {
+    /// The HTTP status that goes with the code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.error.code.as_str() {
+            "rate_limited" | "concurrency_limited" => 429,
+            "breaker_open" => 503,
+            "timeout" => 504,
+            "destination_forbidden" => 403,
+            _ => 502,
+        }
+    }
+
+    /// When to come back.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_ms.map(Duration::from_millis)
+    }
+}
+
+impl CallFault {
+    /// The fault in the words of the contract.
+    pub(crate) fn view(&self) -> ErrorView {
+        let (code, detail, upstream): (&str, String, Option<UpstreamView>) = match self {
+            Self::Call(error) => {
+                let code = match error.kind {
+                    CallErrorKind::Rejected => "upstream_rejected",
+                    CallErrorKind::Failed => "upstream_failed",
+                    CallErrorKind::Unreachable => "upstream_unreachable",
+                    CallErrorKind::DestinationForbidden => "destination_forbidden",
+                    CallErrorKind::SecretUnavailable => "secret_unavailable",
+                };
+                (code, error.detail.clone(), error.upstream.clone())
+            }
+            Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned(), None),
+            Self::Timeout(_) => {
+                ("timeout", "the upstream did not answer within the attempt's timeout".to_owned(), None)
+            }
+            Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned(), None),
+            Self::Concurrency(_) => {
+                ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned(), None)
+            }
+            Self::Breaker(_) => {
+                ("breaker_open", "the upstream failed too often: calls are held back for a while".to_owned(), None)
+            }
+        };
+        ErrorView { code: code.to_owned(), detail, upstream }
+    }
+
+    /// When a policy lets calls through again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rate(limit) => Some(limit.retry_after),
+            Self::Concurrency(limit) => Some(limit.retry_after),
+            Self::Breaker(open) => Some(open.retry_after),
+            Self::Call(_) | Self::Deadline(_) | Self::Timeout(_) => None,
+        }
+    }
+}

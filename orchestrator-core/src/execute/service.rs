@@ -1,0 +1,312 @@
+//! `execute`: plan, keep the idempotency key, call under the policy, record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use orchestrator_types::{
+    EventType, ExecuteResponse, ExecutionId, ExecutionView, FieldError, IdempotencyKey, Name, RequestId, RequestKind,
+    RequestView, Timestamp, TraceId, WorkspaceId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::attempt::ConnectorAttempt;
+use super::call::CallRequest;
+use super::failure::CallFailure;
+use crate::config::{LiveConfig, LiveConnector};
+use crate::connector::{CallContext, CallPlan, PlanError};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::policy::RateLimitSnapshot;
+use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, NewEvent, RequestEntry};
+
+/// How long an answer is kept for its idempotency key.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a request waits for the first one with its key.
+const WAIT_FOR_FIRST: Duration = Duration::from_secs(30);
+/// So long after its deadline a call that nothing was heard of is taken for dead.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A synchronous call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The connector's name.
+    pub connector: Name,
+    /// The operation of its kind.
+    pub operation: String,
+    /// The operation's input.
+    pub input: Value,
+    /// Shortens the policy's total deadline.
+    pub timeout: Option<Duration>,
+    /// The idempotency key, with the SHA-256 of the request that it stands for.
+    pub idempotency: Option<(IdempotencyKey, [u8; 32])>,
+    /// The trace.
+    pub trace_id: TraceId,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct Executed {
+    /// The answer, or why there is none.
+    pub result: Result<ExecuteResponse, CallFailure>,
+    /// Whether this is the answer of an earlier request with the same key.
+    pub replayed: bool,
+    /// How the connector's rate limit stands.
+    pub rate_limit: Option<RateLimitSnapshot>,
+}
+
+/// The answer that is kept for an idempotency key.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kept", rename_all = "snake_case")]
+enum Kept {
+    Succeeded(ExecuteResponse),
+    Failed(CallFailure),
+}
+
+/// Calls that were made.
+#[derive(Clone, Copy)]
+pub struct Executions<'a>(pub(crate) &'a Engine);
+
+impl Executions<'_> {
+    /// The record of an execution: its attempts, and what each policy decided.
+    ///
+    /// # Errors
+    /// No such workspace or execution, or the store.
+    pub async fn get(&self, workspace: &WorkspaceId, id: ExecutionId) -> Result<ExecutionView, Error> {
+        self.0.workspace(workspace).await?;
+        self.0.recorder.flush().await;
+        let record = self.0.store.request_about(workspace, &id.to_string()).await?;
+        let record = record.ok_or(Error::not_found("execution"))?;
+        Ok(ExecutionView {
+            id,
+            workspace: workspace.clone(),
+            status: record.status,
+            connector: record.target,
+            operation: record.operation,
+            error: record.error,
+            attempts: record.attempts,
+            duration_ms: record.duration_ms,
+            started_at: record.started_at,
+            config_version: record.config_version,
+            trace_id: record.trace_id,
+            attempts_log: record.attempts_log,
+            decisions: record.decisions,
+        })
+    }
+
+    /// The request log, newest first, older than `cursor`; all, or what is about `subject`.
+    ///
+    /// # Errors
+    /// No such workspace, a crooked cursor, or the store.
+    pub async fn requests(
+        &self,
+        workspace: &WorkspaceId,
+        subject: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<orchestrator_types::Page<RequestView>, Error> {
+        self.0.workspace(workspace).await?;
+        self.0.recorder.flush().await;
+        let before = crate::engine::cursor::<RequestId>(cursor)?;
+        let items = self.0.store.requests(workspace, subject, before, limit + 1).await?;
+        Ok(crate::engine::page(items, limit, |item| item.id.to_string()))
+    }
+}
+
+/// Everything that one call needs, so that it goes on when its caller goes away.
+struct Running {
+    engine: Arc<Engine>,
+    live: Arc<LiveConfig>,
+    connector: Arc<LiveConnector>,
+    plan: CallPlan,
+    call: Call,
+    id: ExecutionId,
+    started_at: Timestamp,
+}
+
+/// Makes a call. Once it has begun it is finished and recorded even if the caller goes away.
+pub(crate) async fn execute(engine: &Arc<Engine>, workspace: &WorkspaceId, call: Call) -> Result<Executed, Error> {
+    let live = engine.serving(workspace).await?;
+    let connector = live.connectors.get(&call.connector).ok_or(Error::not_found("connector"))?.clone();
+    let plan = plan(&connector, &call.operation, &call.input)?;
+    let id = ExecutionId::new();
+    if let Some((key, hash)) = &call.idempotency
+        && let Some(replayed) = begin(engine, &live, &connector, plan, id, key, *hash).await?
+    {
+        return Ok(replayed);
+    }
+    let started_at = engine.clock.now();
+    let running = Running { engine: engine.clone(), live, connector, plan, call, id, started_at };
+    tokio::spawn(running.run()).await.map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Checks a call before anything is sent.
+pub(crate) fn plan(connector: &LiveConnector, operation: &str, input: &Value) -> Result<CallPlan, Error> {
+    connector.connector.plan(operation, input).map_err(|error| match error {
+        PlanError::OperationNotFound => Error::OperationNotFound { operation: operation.to_owned() },
+        PlanError::InvalidInput(errors) => {
+            let under = |error: FieldError| FieldError::new(format!("/input{}", error.pointer), error.detail);
+            Error::InvalidInput(errors.into_iter().map(under).collect())
+        }
+    })
+}
+
+/// Notes that the call begins; or answers what an earlier one with the same key did.
+async fn begin(
+    engine: &Engine,
+    live: &LiveConfig,
+    connector: &LiveConnector,
+    plan: CallPlan,
+    execution: ExecutionId,
+    key: &IdempotencyKey,
+    request_hash: [u8; 32],
+) -> Result<Option<Executed>, Error> {
+    let deadline = Instant::now() + WAIT_FOR_FIRST;
+    let total = Duration::from_millis(connector.policy.timeout.total_ms);
+    let mut take_over = false;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let valid_until = engine.clock.now().after(total + GRACE);
+        let begin = Begin { key: key.clone(), request_hash, execution, valid_until, take_over };
+        match engine.store.begin(&live.workspace, begin).await? {
+            Begun::Fresh => return Ok(None),
+            Begun::Done(answer) => return replay(&answer, connector).map(Some),
+            Begun::Mismatch => return Err(Error::IdempotencyMismatch),
+            Begun::Unknown(_) if plan.idempotent && !take_over => take_over = true,
+            Begun::Unknown(first) => {
+                let last_step = "the call was about to be sent".to_owned();
+                return Err(Error::OutcomeUnknown { execution: first.to_string(), last_step });
+            }
+            Begun::Running(_) if Instant::now() >= deadline => return Err(Error::IdempotencyInProgress),
+            Begun::Running(_) => {
+                tokio::time::sleep_until((Instant::now() + pause).min(deadline)).await;
+                pause = (pause * 2).min(Duration::from_millis(250));
+            }
+        }
+    }
+}
+
+fn replay(answer: &[u8], connector: &LiveConnector) -> Result<Executed, Error> {
+    let kept: Kept = serde_json::from_slice(answer).map_err(|error| Error::Internal(error.to_string()))?;
+    let rate_limit = connector.state.rate_limit_snapshot();
+    let result = match kept {
+        Kept::Succeeded(response) => Ok(response),
+        Kept::Failed(failure) => Err(failure),
+    };
+    Ok(Executed { result, replayed: true, rate_limit })
+}
+
+impl Running {
+    async fn run(self) -> Executed {
+        let context = CallContext::new(
+            self.live.workspace.clone(),
+            self.connector.name.clone(),
+            self.id.to_string(),
+            self.call.trace_id,
+        );
+        let attempt = Arc::new(ConnectorAttempt {
+            connector: self.connector.connector.clone(),
+            context,
+            operation: self.call.operation.clone(),
+            input: self.call.input.clone(),
+            secrets: self.connector.secrets.clone(),
+        });
+        let request = CallRequest::new(attempt, self.plan.idempotent, self.call.timeout);
+        let outcome = self.connector.stack.clone().oneshot(request.clone()).await;
+        let duration_ms = u64::try_from(request.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let attempts = request.trace().attempts();
+        let rate_limit = self.connector.state.rate_limit_snapshot();
+        let result = match outcome {
+            Ok(output) => Ok(ExecuteResponse {
+                id: self.id,
+                status: "succeeded".to_owned(),
+                output,
+                attempts,
+                duration_ms,
+                trace_id: self.call.trace_id,
+            }),
+            Err(fault) => Err(CallFailure {
+                id: self.id,
+                error: fault.view(),
+                attempts,
+                duration_ms,
+                trace_id: self.call.trace_id,
+                retry_after_ms: fault.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                rate_limit,
+            }),
+        };
+        self.record(&request, &result, attempts, duration_ms).await;
+        Executed { result, replayed: false, rate_limit }
+    }
+
+    async fn record(
+        &self,
+        request: &CallRequest,
+        result: &Result<ExecuteResponse, CallFailure>,
+        attempts: u32,
+        duration_ms: u64,
+    ) {
+        let error = result.as_ref().err().map(|failure| failure.error.clone());
+        let (kind, status) = match &error {
+            None => (EventType::ExecutionSucceeded, "succeeded"),
+            Some(_) => (EventType::ExecutionFailed, "failed"),
+        };
+        let mut events = request.trace().breaker_events(self.connector.name.as_str(), self.call.trace_id);
+        let (attempts_log, decisions) = request.trace().take();
+        let data = json!({
+            "connector": self.connector.name,
+            "operation": self.call.operation,
+            "attempts": attempts,
+            "duration_ms": duration_ms,
+            "code": error.as_ref().map(|error| &error.code),
+        });
+        events.push(NewEvent::new(kind, self.id, self.call.trace_id, data));
+        let record = RequestView {
+            id: RequestId::new(),
+            kind: RequestKind::Execute,
+            subject: self.id.to_string(),
+            target: self.connector.name.clone(),
+            operation: self.call.operation.clone(),
+            status: status.to_owned(),
+            error,
+            attempts,
+            duration_ms,
+            started_at: self.started_at,
+            config_version: self.live.version,
+            trace_id: self.call.trace_id,
+            attempts_log,
+            decisions,
+        };
+        self.engine.log_call(&self.live, &record);
+        let idempotency = self.call.idempotency.as_ref().map(|(key, _)| IdempotencyScope {
+            key: key.clone(),
+            execution: self.id,
+            // What never reached for the upstream pins nothing: the same request may try again.
+            keep: (attempts > 0).then(|| self.kept(result)),
+        });
+        let waits = idempotency.is_some();
+        let entry = RequestEntry { workspace: self.live.workspace.clone(), record: Some(record), events, idempotency };
+        if waits {
+            // Whoever used a key relies on it: the answer is durable before it is given.
+            if let Err(error) = self.engine.store.log(vec![entry.clone()]).await {
+                tracing::warn!(%error, "an answer could not be kept for its idempotency key yet");
+                self.engine.recorder.record(entry);
+            }
+        } else {
+            self.engine.recorder.record(entry);
+        }
+    }
+
+    fn kept(&self, result: &Result<ExecuteResponse, CallFailure>) -> KeptAnswer {
+        let kept = match result {
+            Ok(response) => Kept::Succeeded(response.clone()),
+            Err(failure) => Kept::Failed(failure.clone()),
+        };
+        // Both are plain documents, which always have a JSON form.
+        let answer = serde_json::to_vec(&kept).map(Bytes::from).unwrap_or_default();
+        KeptAnswer { answer, expires_at: self.engine.clock.now().after(KEPT) }
+    }
+}

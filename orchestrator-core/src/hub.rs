@@ -1,0 +1,55 @@
+//! Wakes who waits: long polls and streams of a workspace, the worker, the config watcher.
+//!
+//! A wake-up is a hint. Whoever waits looks again by itself from time to time, so that what another process commits is
+//! seen as well.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use orchestrator_types::WorkspaceId;
+use tokio::sync::{Notify, watch};
+
+use crate::store::CommitWatch;
+
+/// Hears of commits and wakes who waits for them.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    waiting: Mutex<HashMap<WorkspaceId, watch::Sender<()>>>,
+    /// A job may have become ready.
+    pub(crate) ready: Notify,
+    /// Control records changed.
+    pub(crate) control: Notify,
+}
+
+impl Hub {
+    /// Changes of a workspace from now on. Ask before looking, then nothing is missed.
+    pub(crate) fn watch(&self, workspace: &WorkspaceId) -> watch::Receiver<()> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bounded: an entry stays only while somebody waits on it.
+        if waiting.len() > 1_024 {
+            waiting.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        waiting.entry(workspace.clone()).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+}
+
+impl CommitWatch for Hub {
+    fn touched(&self, workspace: &WorkspaceId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = waiting.get(workspace) {
+            if sender.receiver_count() == 0 {
+                waiting.remove(workspace);
+            } else {
+                sender.send_replace(());
+            }
+        }
+    }
+
+    fn ready(&self) {
+        self.ready.notify_one();
+    }
+
+    fn control(&self) {
+        self.control.notify_one();
+    }
+}

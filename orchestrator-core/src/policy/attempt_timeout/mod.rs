@@ -1,0 +1,30 @@
+//! The attempt's timeout: one attempt ends within it. It stands next to the service, so that the breaker counts an
+//! attempt that hangs and the retry may make another one.
+//!
+//! ```
+//! use std::time::Duration;
+//! use orchestrator_core::policy::attempt_timeout::AttemptTimeoutLayer;
+//! use orchestrator_core::policy::AttemptTimedOut;
+//! use tower::{BoxError, Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let never = service_fn(|_: &'static str| std::future::pending::<Result<(), BoxError>>());
+//! let service = AttemptTimeoutLayer::new(Duration::from_millis(5)).layer(never);
+//! let error = service.oneshot("hello").await.unwrap_err();
+//! assert!(error.is::<AttemptTimedOut>());
+//! # }
+//! ```
+//!
+//! # Readiness, cloning and cancellation
+//!
+//! It is always ready: waiting until the service inside is ready is part of the attempt, made on a clone of that
+//! service. Clones share nothing. Dropping the future drops the attempt.
+
+mod future;
+mod layer;
+mod service;
+
+pub use future::ResponseFuture;
+pub use layer::AttemptTimeoutLayer;
+pub use service::AttemptTimeout;

@@ -1,0 +1,83 @@
+//! The service of the breaker.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tower::Service;
+
+use super::future::Counted;
+use super::state::Transition;
+use super::{CircuitBreaker, ResponseFuture};
+use crate::policy::classify::Classify;
+use crate::policy::observe::{NoObserver, Observe, PolicyEvent, Scope};
+use crate::policy::rejection::BreakerOpen;
+
+/// Refuses calls while the service inside fails.
+#[derive(Debug, Clone)]
+pub struct Breaker<S, C, O = NoObserver> {
+    pub(super) inner: S,
+    pub(super) state: Option<Arc<CircuitBreaker>>,
+    pub(super) classify: C,
+    pub(super) observer: O,
+}
+
+impl<S, C, O> Breaker<S, C, O> {
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the breaker.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, C, O, Req> Service<Req> for Breaker<S, C, O>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<BreakerOpen>,
+    C: Classify<S::Response, S::Error> + Clone,
+    O: Observe<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Req, C, O::Scope>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let Some(state) = &self.state else {
+            return ResponseFuture::running(self.inner.clone(), request, None);
+        };
+        let scope = self.observer.scope(&request);
+        let (admitted, transition) = state.admit();
+        if let Some(transition) = transition {
+            scope.event(transition.into());
+        }
+        match admitted {
+            Ok(pass) => {
+                let counted = Counted::new(Arc::clone(state), pass, self.classify.clone(), scope);
+                ResponseFuture::running(self.inner.clone(), request, Some(counted))
+            }
+            Err(retry_after) => {
+                scope.event(PolicyEvent::BreakerRejected { retry_after });
+                ResponseFuture::refused(BreakerOpen { retry_after })
+            }
+        }
+    }
+}
+
+impl From<Transition> for PolicyEvent {
+    fn from(transition: Transition) -> Self {
+        let Transition { from, to, calls, failures } = transition;
+        Self::BreakerTransition { from, to, calls, failures }
+    }
+}

@@ -1,0 +1,269 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestrator_types::BreakerPolicy;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::state::{Circuit, Pass};
+use super::window::BUCKETS;
+use super::*;
+use crate::policy::fixture::{ByFailure, CALL, DOWN, FAIL, Failure, HANG, OK, Recorder, Upstream, drop_after, slow};
+use crate::policy::{Class, NoObserver, PolicyEvent, Sent};
+
+const FAILED: Class = Class::Retryable { retry_after: None, sent: Sent::Maybe };
+
+fn policy() -> BreakerPolicy {
+    BreakerPolicy { window_s: 10, min_calls: 4, failure_ratio: 0.5, open_s: 5, half_open_calls: 2 }
+}
+
+fn broken_by(upstream: Upstream) -> (Arc<CircuitBreaker>, Breaker<Upstream, ByFailure, NoObserver>) {
+    let state = Arc::new(CircuitBreaker::new(&policy()));
+    let service = BreakerLayer::new(Arc::clone(&state), ByFailure).layer(upstream);
+    (state, service)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_20_it_opens_at_its_ratio_and_minimum_of_calls_and_not_before() {
+    let upstream = Upstream::plays([OK, FAIL, FAIL, OK], OK);
+    let (state, mut service) = broken_by(upstream.clone());
+    for _ in 0..3 {
+        let _ = service.call(CALL).await;
+        assert_eq!(state.snapshot().status, BreakerStatus::Closed);
+    }
+    // The fourth call makes the minimum, and half of them failed.
+    assert!(service.call(CALL).await.is_ok());
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.status, snapshot.calls, snapshot.failures), (BreakerStatus::Open, 4, 2));
+    assert_eq!(service.call(CALL).await, Err(Failure::BreakerOpen(Duration::from_secs(5))));
+    assert_eq!(upstream.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_20_half_open_exactly_so_many_probes_pass_and_their_success_closes_it() {
+    let upstream = Upstream::plays([FAIL, FAIL, FAIL, FAIL], slow(10));
+    let (state, mut service) = broken_by(upstream.clone());
+    for _ in 0..4 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let probes = [service.call(CALL), service.call(CALL)];
+    assert!(matches!(service.call(CALL).await, Err(Failure::BreakerOpen(_))));
+    for probe in probes {
+        assert!(probe.await.is_ok());
+    }
+    assert_eq!(upstream.calls(), 6);
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.status, snapshot.calls, snapshot.failures), (BreakerStatus::Closed, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_20_one_probe_that_fails_opens_it_again() {
+    let (state, mut service) = broken_by(Upstream::always(FAIL));
+    for _ in 0..4 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(service.call(CALL).await, Err(DOWN));
+    assert_eq!(state.snapshot().retry_after, Duration::from_secs(5));
+    assert!(matches!(service.call(CALL).await, Err(Failure::BreakerOpen(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_20_a_result_of_an_earlier_state_counts_for_nothing() {
+    let upstream = Upstream::plays([slow(5_500), FAIL, FAIL, FAIL, FAIL], slow(10));
+    let (state, mut service) = broken_by(upstream);
+    let late = tokio::spawn(service.call(CALL));
+    tokio::task::yield_now().await;
+    for _ in 0..4 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    // Half-open, with one of two probes under way when the success of the closed time arrives.
+    let probe = service.call(CALL);
+    assert!(late.await.unwrap().is_ok());
+    assert_eq!(state.snapshot().status, BreakerStatus::HalfOpen);
+    assert!(probe.await.is_ok());
+    assert_eq!(state.snapshot().status, BreakerStatus::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_22_a_probe_dropped_after_any_number_of_polls_can_be_used_again() {
+    for polls in 0..4 {
+        let upstream = Upstream::plays([FAIL, FAIL, FAIL, FAIL], HANG);
+        let (state, mut service) = broken_by(upstream);
+        for _ in 0..4 {
+            assert_eq!(service.call(CALL).await, Err(DOWN));
+        }
+        tokio::time::advance(Duration::from_secs(5)).await;
+        for _ in 0..20 {
+            assert!(!drop_after(polls, Duration::from_millis(1), service.call(CALL)).await);
+        }
+        assert_eq!(state.snapshot().retry_after, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_told_with_the_calls_it_was_decided_on() {
+    let recorder = Recorder::default();
+    let state = Arc::new(CircuitBreaker::new(&policy()));
+    let upstream = Upstream::plays([FAIL, FAIL, FAIL, FAIL], OK);
+    let mut service = BreakerLayer::new(state, ByFailure).observed_by(recorder.clone()).layer(upstream);
+    for _ in 0..5 {
+        let _ = service.call(CALL).await;
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    for _ in 0..2 {
+        let _ = service.call(CALL).await;
+    }
+    let (closed, open, half) = (BreakerStatus::Closed, BreakerStatus::Open, BreakerStatus::HalfOpen);
+    assert_eq!(
+        recorder.events(),
+        [
+            PolicyEvent::BreakerTransition { from: closed, to: open, calls: 4, failures: 4 },
+            PolicyEvent::BreakerRejected { retry_after: Duration::from_secs(5) },
+            PolicyEvent::BreakerTransition { from: open, to: half, calls: 4, failures: 4 },
+            PolicyEvent::BreakerTransition { from: half, to: closed, calls: 4, failures: 4 },
+        ]
+    );
+}
+
+/// The breaker again, written as plainly as it can be: every call is remembered, nothing is counted ahead.
+struct Model {
+    policy: BreakerPolicy,
+    now: u128,
+    status: BreakerStatus,
+    since: u128,
+    epoch: u32,
+    log: Vec<(u128, bool)>,
+    probes: Vec<u32>,
+    succeeded: u32,
+    next: u32,
+}
+
+impl Model {
+    fn bucket(&self, at: u128) -> u128 {
+        at / (u128::from(self.policy.window_s) * 1_000 / BUCKETS as u128)
+    }
+
+    fn change(&mut self, status: BreakerStatus) {
+        self.status = status;
+        self.since = self.now;
+        self.epoch += 1;
+        self.probes.clear();
+        self.succeeded = 0;
+    }
+
+    fn admit(&mut self) -> Option<(u32, u32)> {
+        if self.status == BreakerStatus::Open && self.now - self.since >= u128::from(self.policy.open_s) * 1_000 {
+            self.change(BreakerStatus::HalfOpen);
+        }
+        let used = u32::try_from(self.probes.len()).unwrap() + self.succeeded;
+        match self.status {
+            BreakerStatus::Open => return None,
+            BreakerStatus::HalfOpen if used >= self.policy.half_open_calls => return None,
+            _ => {}
+        }
+        self.next += 1;
+        self.probes.push(self.next);
+        Some((self.epoch, self.next))
+    }
+
+    fn end(&mut self, (epoch, id): (u32, u32), failed: Option<bool>) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.probes.retain(|probe| *probe != id);
+        let Some(failed) = failed else { return };
+        if self.status == BreakerStatus::Closed {
+            self.log.push((self.now, failed));
+            let oldest = (self.bucket(self.now) + 1).saturating_sub(BUCKETS as u128);
+            let window: Vec<_> = self.log.iter().filter(|(at, _)| self.bucket(*at) >= oldest).collect();
+            let failures = window.iter().filter(|(_, failed)| *failed).count();
+            let enough = window.len() >= self.policy.min_calls as usize;
+            if enough && failures > 0 && failures as f64 >= self.policy.failure_ratio * window.len() as f64 {
+                self.change(BreakerStatus::Open);
+            }
+        } else if failed {
+            self.change(BreakerStatus::Open);
+        } else {
+            self.succeeded += 1;
+            if self.succeeded >= self.policy.half_open_calls {
+                self.change(BreakerStatus::Closed);
+                self.log.clear();
+            }
+        }
+    }
+}
+
+#[test]
+fn inv_20_through_a_thousand_cycles_with_cancellations_it_does_what_the_model_does() {
+    let (mut cycles, mut seed) = (0, 0);
+    while cycles < 1_000 {
+        seed += 1;
+        cycles += run_beside_the_model(seed);
+    }
+}
+
+/// Some thousand random steps on both; how often they went all the way round from open to half-open.
+fn run_beside_the_model(seed: u64) -> u32 {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let policy = BreakerPolicy {
+        window_s: random.u64(1..=10) * 2,
+        min_calls: random.u32(1..=8),
+        failure_ratio: f64::from(random.u32(1..=10)) / 10.0,
+        open_s: random.u64(1..=5),
+        half_open_calls: random.u32(1..=4),
+    };
+    let start = Instant::now();
+    let mut circuit = Circuit::new(&policy, start);
+    let mut model = Model {
+        policy: policy.clone(),
+        now: 0,
+        status: BreakerStatus::Closed,
+        since: 0,
+        epoch: 0,
+        log: Vec::new(),
+        probes: Vec::new(),
+        succeeded: 0,
+        next: 0,
+    };
+    let mut running: Vec<(Pass, (u32, u32))> = Vec::new();
+    let mut cycles = 0;
+    for step in 0..3_000 {
+        let millis = model.now;
+        let now = start + Duration::from_millis(u64::try_from(millis).unwrap());
+        match random.u32(0..10) {
+            0..4 => {
+                let (admitted, transition) = circuit.admit(now);
+                cycles += u32::from(transition.is_some());
+                let expected = model.admit();
+                assert_eq!(admitted.is_ok(), expected.is_some(), "seed {seed}, step {step}");
+                running.extend(admitted.ok().zip(expected));
+            }
+            4..8 if !running.is_empty() => {
+                let (pass, id) = running.swap_remove(random.usize(..running.len()));
+                let class = [Class::Success, Class::Final, Class::Ignored, FAILED, FAILED][random.usize(..5)];
+                circuit.complete(pass, class, now);
+                model.end(id, if class == Class::Ignored { None } else { Some(class == FAILED) });
+            }
+            8 if !running.is_empty() => {
+                let (pass, id) = running.swap_remove(random.usize(..running.len()));
+                circuit.cancel(pass);
+                model.end(id, None);
+            }
+            _ => model.now += u128::from(random.u64(0..1_500)),
+        }
+        let now = start + Duration::from_millis(u64::try_from(model.now).unwrap());
+        let over = model.now - model.since >= u128::from(policy.open_s) * 1_000;
+        let expected = if model.status == BreakerStatus::Open && over { BreakerStatus::HalfOpen } else { model.status };
+        assert_eq!(circuit.snapshot(now).status, expected, "seed {seed}, step {step}");
+    }
+    // However it stands: with everything under way cancelled and its time over, it lets a call through.
+    let now = start + Duration::from_millis(u64::try_from(model.now).unwrap()) + Duration::from_secs(policy.open_s);
+    running.into_iter().for_each(|(pass, _)| circuit.cancel(pass));
+    assert!(circuit.admit(now).0.is_ok(), "seed {seed}");
+    cycles
+}

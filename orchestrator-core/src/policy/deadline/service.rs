@@ -1,0 +1,59 @@
+//! The service of the total deadline.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tower::Service;
+use tower::util::Oneshot;
+
+use super::ResponseFuture;
+use crate::policy::observe::{NoObserver, Observe};
+use crate::policy::rejection::DeadlineExceeded;
+use crate::policy::request::{PolicyRequest, deadline};
+
+/// Bounds each call by a total deadline.
+#[derive(Debug, Clone)]
+pub struct Deadline<S, O = NoObserver> {
+    pub(super) inner: S,
+    pub(super) total: Duration,
+    pub(super) observer: O,
+}
+
+impl<S, O> Deadline<S, O> {
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the deadline.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, O, Req> Service<Req> for Deadline<S, O>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<DeadlineExceeded>,
+    Req: PolicyRequest,
+    O: Observe<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Req, O::Scope>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let scope = self.observer.scope(&request);
+        let (started, until) = deadline(&request, self.total);
+        ResponseFuture::new(Oneshot::new(self.inner.clone(), request), started, until, scope)
+    }
+}

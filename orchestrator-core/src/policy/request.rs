@@ -1,0 +1,57 @@
+//! What the policies ask of a request.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A request that the policies may hold, delay and send again.
+///
+/// Cloning must be cheap (share the body): the retry keeps one clone for the next attempt. For `http::Request` it is
+/// implemented here; anything else says at least whether it is idempotent.
+pub trait PolicyRequest: Clone {
+    /// Whether sending it twice does what sending it once does. Only then is it sent again after the upstream may have
+    /// seen it, unless the policy says `non_idempotent`.
+    fn idempotent(&self) -> bool;
+
+    /// Shortens the total deadline of this one call; never lengthens it.
+    fn deadline_cap(&self) -> Option<Duration> {
+        None
+    }
+
+    /// When the call began, if that was before it reached the stack. Deadlines count from it.
+    fn started_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether it may be retried here. False inside a job, whose own retries must not be multiplied.
+    fn retry_allowed(&self) -> bool {
+        true
+    }
+
+    /// Whether it is itself a retry made elsewhere (a later attempt of a job): it then earns no retry budget.
+    fn is_retry(&self) -> bool {
+        false
+    }
+
+    /// Whether it may wait for a limit. False inside a job, which waits in the store and not in a worker's slot: a
+    /// limit then refuses it at once.
+    fn may_wait(&self) -> bool {
+        true
+    }
+}
+
+impl<B: Clone> PolicyRequest for http::Request<B> {
+    fn idempotent(&self) -> bool {
+        self.method().is_idempotent()
+    }
+}
+
+/// Longer deadlines than this mean none at all.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// When the call began, and when it has to have ended.
+pub(crate) fn deadline<R: PolicyRequest>(request: &R, total: Duration) -> (Instant, Instant) {
+    let limit = request.deadline_cap().map_or(total, |cap| cap.min(total)).min(FAR);
+    let started = request.started_at().unwrap_or_else(Instant::now);
+    (started, started.checked_add(limit).unwrap_or(started))
+}

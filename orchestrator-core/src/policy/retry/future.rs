@@ -1,0 +1,182 @@
+//! The future of a call with retries.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep};
+use tower::Service;
+use tower::util::Oneshot;
+
+use super::Budget;
+use super::state::{Attempt, Next, Plan};
+use crate::policy::backoff::Schedule;
+use crate::policy::classify::{Class, Classify};
+use crate::policy::observe::{AttemptEnd, PolicyEvent, Scope, WaitReason};
+use crate::policy::request::{PolicyRequest, deadline};
+
+pin_project! {
+    /// The result of the last attempt.
+    pub struct ResponseFuture<S, Req, C, Sc, B>
+    where
+        S: Service<Req>,
+        Sc: Scope,
+    {
+        #[pin]
+        state: State<S, Req>,
+        // After the state: an attempt is told to be cancelled once it is dropped.
+        running: Running<Sc>,
+        // A retry that is paid for and not made yet.
+        paid: Paid,
+        service: S,
+        request: Req,
+        plan: Arc<Plan<B>>,
+        classify: C,
+        until: Option<Instant>,
+        waited: Duration,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, Req>
+    where
+        S: Service<Req>,
+    {
+        Start,
+        Attempt { #[pin] call: Oneshot<S, Req> },
+        Waiting { #[pin] sleep: Sleep, since: Instant, reason: WaitReason },
+        Ended,
+    }
+}
+
+/// The attempt under way. Dropped before its result is known, it was cancelled.
+struct Running<Sc: Scope> {
+    scope: Sc,
+    number: u32,
+    started: Option<Instant>,
+}
+
+impl<Sc: Scope> Running<Sc> {
+    fn start(&mut self, wait: Duration, reason: Option<WaitReason>) {
+        self.number += 1;
+        self.started = Some(Instant::now());
+        self.scope.event(PolicyEvent::AttemptStarted { number: self.number, wait, reason });
+    }
+
+    fn end(&mut self, end: AttemptEnd) {
+        if let Some(started) = self.started.take() {
+            let duration = started.elapsed();
+            self.scope.event(PolicyEvent::AttemptEnded { number: self.number, end, duration });
+        }
+    }
+}
+
+impl<Sc: Scope> Drop for Running<Sc> {
+    fn drop(&mut self) {
+        self.end(AttemptEnd::Cancelled);
+    }
+}
+
+/// Gives back what was paid for a retry that is never made.
+#[derive(Default)]
+struct Paid(Option<Arc<Budget>>);
+
+impl Drop for Paid {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0.take() {
+            budget.refund();
+        }
+    }
+}
+
+impl<S, Req, C, Sc, B> ResponseFuture<S, Req, C, Sc, B>
+where
+    S: Service<Req>,
+    Req: PolicyRequest,
+    Sc: Scope,
+{
+    pub(super) fn new(service: S, request: Req, plan: Arc<Plan<B>>, classify: C, scope: Sc) -> Self {
+        // Read only when there can be a retry at all.
+        let until = plan.total.filter(|_| plan.max_attempts > 1).map(|total| deadline(&request, total).1);
+        Self {
+            state: State::Start,
+            running: Running { scope, number: 0, started: None },
+            paid: Paid::default(),
+            service,
+            request,
+            plan,
+            classify,
+            until,
+            waited: Duration::ZERO,
+        }
+    }
+}
+
+impl<S, Req, C, Sc, B> Future for ResponseFuture<S, Req, C, Sc, B>
+where
+    S: Service<Req> + Clone,
+    Req: PolicyRequest,
+    C: Classify<S::Response, S::Error>,
+    Sc: Scope,
+    B: Schedule,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let call = match this.state.as_mut().project() {
+                StateProj::Start => {
+                    this.running.start(Duration::ZERO, None);
+                    Oneshot::new(this.service.clone(), this.request.clone())
+                }
+                StateProj::Waiting { sleep, since, reason } => {
+                    ready!(sleep.poll(cx));
+                    this.paid.0 = None;
+                    this.running.start(since.elapsed(), Some(*reason));
+                    Oneshot::new(this.service.clone(), this.request.clone())
+                }
+                StateProj::Attempt { call } => {
+                    let result = ready!(call.poll(cx));
+                    // The attempt is gone, with all it held, before the wait for the next one begins.
+                    this.state.set(State::Ended);
+                    let class = this.classify.classify(result.as_ref());
+                    this.running.end(AttemptEnd::Result(class));
+                    if class == Class::Success {
+                        return Poll::Ready(result);
+                    }
+                    let attempt = Attempt {
+                        number: this.running.number,
+                        class,
+                        idempotent: this.request.idempotent(),
+                        allowed: this.request.retry_allowed(),
+                        previous: *this.waited,
+                        left: this.until.map(|until| until.saturating_duration_since(Instant::now())),
+                    };
+                    match this.plan.next(attempt, &mut fastrand::Rng::new()) {
+                        Next::Return => return Poll::Ready(result),
+                        Next::GiveUp(reason) => {
+                            let attempts = attempt.number;
+                            this.running.scope.event(PolicyEvent::GaveUp { reason, attempts });
+                            return Poll::Ready(result);
+                        }
+                        Next::Again { delay, reason } => {
+                            this.paid.0 = Some(Arc::clone(&this.plan.budget));
+                            *this.waited = delay;
+                            let number = attempt.number + 1;
+                            this.running.scope.event(PolicyEvent::RetryScheduled { number, delay, reason });
+                            this.state.set(State::Waiting { sleep: sleep(delay), since: Instant::now(), reason });
+                            continue;
+                        }
+                    }
+                }
+                StateProj::Ended => return Poll::Pending,
+            };
+            this.state.set(State::Attempt { call });
+        }
+    }
+}

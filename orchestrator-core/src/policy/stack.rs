@@ -1,0 +1,62 @@
+//! The layers put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestrator_types::{OnLimit, Policy};
+use tower::ServiceBuilder;
+
+use super::attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer};
+use super::breaker::{Breaker, BreakerLayer};
+use super::concurrency::{Concurrency, ConcurrencyLayer};
+use super::deadline::{Deadline, DeadlineLayer};
+use super::rate_limit::{RateLimit, RateLimitLayer};
+use super::retry::{Retry, RetryLayer};
+use super::state::PolicyState;
+
+/// A service under a whole policy, as [`stack`] builds it. Cloning it is cheap, and clones share the state.
+pub type PolicyStack<S, C, O> =
+    Deadline<RateLimit<Concurrency<Retry<Breaker<AttemptTimeout<S, O>, C, O>, C, O>, O>, O>, O>;
+
+/// Puts `service` under `policy`, with the lane's `state`, which was made or adapted for the same policy.
+///
+/// A part that the policy does not have is passed through: it neither decides nor reports anything.
+pub fn stack<S, C, O>(
+    policy: &Policy,
+    state: &Arc<PolicyState>,
+    classify: C,
+    observer: O,
+    service: S,
+) -> PolicyStack<S, C, O>
+where
+    C: Clone,
+    O: Clone,
+{
+    let total = Duration::from_millis(policy.timeout.total_ms);
+    let attempt = Duration::from_millis(policy.timeout.attempt_ms);
+
+    let limit = RateLimitLayer::new(state.limiter().cloned());
+    let limit = match &policy.rate_limit {
+        Some(numbers) if numbers.on_limit == OnLimit::Wait => limit.waiting_up_to(total),
+        _ => limit,
+    };
+    let retry = match &policy.retry {
+        Some(numbers) => RetryLayer::new(numbers, Arc::clone(state.budget()), classify.clone()).within(total),
+        None => RetryLayer::never(Arc::clone(state.budget()), classify.clone()),
+    };
+
+    ServiceBuilder::new()
+        // Outermost, so that every wait of the others counts: a call ends by it whatever they do.
+        .layer(DeadlineLayer::new(total).observed_by(observer.clone()))
+        // Before the bulkhead, so that a call that waits for a token holds no place.
+        .layer(limit.observed_by(observer.clone()))
+        // Around the retry, so that a call keeps its place between its attempts and retries cannot crowd out others.
+        .layer(ConcurrencyLayer::new(state.bulkhead().cloned()).observed_by(observer.clone()))
+        // Around the breaker, so that it sees each attempt, and an open one ends the retries.
+        .layer(retry.observed_by(observer.clone()))
+        // Around the timeout, so that an upstream that hangs counts as one that fails.
+        .layer(BreakerLayer::new(state.breaker().cloned(), classify).observed_by(observer.clone()))
+        // Innermost, so that it bounds what the upstream takes and nothing else.
+        .layer(AttemptTimeoutLayer::new(attempt).observed_by(observer))
+        .service(service)
+}

@@ -1,0 +1,102 @@
+//! The periodic duties that any node may do at any time: removing what has outlived its time, and telling summaries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestrator_types::WorkspaceId;
+use tokio::time::sleep;
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::store::Sweep;
+
+const EVERY: Duration = Duration::from_secs(10 * 60);
+const CHUNK: usize = 1_000;
+const WORKSPACES: usize = 500;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// What deduplicates webhooks is kept at least so long, whatever the retention says: longer than providers retry.
+const TOMBSTONES: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// Jobs that ended are kept like the request log, and at least so long: their answers are kept for idempotency keys.
+const JOBS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+const SUMMARIES: Duration = Duration::from_secs(5);
+
+/// Sweeps from time to time until the engine stops.
+pub(crate) async fn sweep(engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
+            () = engine.stopping.cancelled() => return,
+        }
+        if let Err(error) = sweep_all(&engine).await {
+            tracing::warn!(%error, "retention did not get through");
+        }
+    }
+}
+
+async fn sweep_all(engine: &Engine) -> Result<(), Error> {
+    let mut after: Option<WorkspaceId> = None;
+    loop {
+        let names = engine.store.workspaces(after.as_ref(), WORKSPACES).await?;
+        let Some(last) = names.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for name in names {
+            // One workspace that cannot be read does not hide the others.
+            if let Err(error) = sweep_one(engine, &name).await {
+                tracing::warn!(workspace = %name, %error, "retention passed a workspace over");
+            }
+        }
+    }
+}
+
+async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> {
+    let live = engine.live(workspace).await?;
+    let now = engine.clock.now();
+    let days = |days: u32| now.before(DAY * days);
+    let kept = &live.config.retention;
+    let sweep = Sweep {
+        workspace: workspace.clone(),
+        requests_before: days(kept.requests_days),
+        events_before: days(kept.events_days),
+        inbox_before: days(kept.inbox_days),
+        jobs_before: now.before((DAY * kept.requests_days).max(JOBS)),
+        tombstones_before: now.before(TOMBSTONES.max(DAY * kept.inbox_days)),
+    };
+    while engine.store.sweep(sweep.clone(), CHUNK).await? > 0 && !engine.stopping.is_cancelled() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Tells the summaries of duplicates and rejections until the engine stops.
+pub(crate) async fn summaries(engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = sleep(SUMMARIES) => {}
+            () = engine.stopping.cancelled() => return,
+        }
+        for (workspace, event) in engine.notices.summaries() {
+            if let Err(error) = engine.store.append(&workspace, vec![event]).await {
+                tracing::warn!(%workspace, %error, "a summary was not written");
+            }
+        }
+    }
+}
+
+/// Forgets what other nodes changed, within half a second, until the engine stops.
+pub(crate) async fn follow(engine: Arc<Engine>) {
+    let mut epoch = None;
+    loop {
+        match engine.store.changed_since(epoch.unwrap_or(u64::MAX)).await {
+            Ok((now, owners)) => {
+                epoch = Some(now);
+                owners.iter().filter_map(|owner| owner.workspace()).for_each(|owner| engine.snapshots.forget(owner));
+            }
+            Err(error) => tracing::debug!(%error, "changes cannot be looked for now"),
+        }
+        tokio::select! {
+            () = sleep(Duration::from_millis(400 + fastrand::u64(..100))) => {}
+            () = engine.hub.control.notified() => {}
+            () = engine.stopping.cancelled() => return,
+        }
+    }
+}

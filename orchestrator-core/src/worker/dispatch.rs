@@ -1,0 +1,312 @@
+//! The loops of the worker: claim, renew, rescue; and the drain that ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::WorkerOptions;
+use super::lanes::Lanes;
+use super::leases::Leases;
+use super::run::lease;
+use super::settle::settle;
+use crate::engine::Engine;
+use crate::store::{Claim, JobRecord, Outcome, Settlement, StoreError};
+
+/// So often an idle worker looks by itself, for what it was not told of.
+const LOOK: Duration = Duration::from_secs(1);
+/// So often expired leases are looked for.
+const RESCUE: Duration = Duration::from_secs(5);
+const RESCUED: usize = 500;
+/// So often a job that lost a lease is looked for, to be run alone.
+const QUARANTINE: Duration = Duration::from_secs(1);
+const CLAIMED: usize = 64;
+
+/// A node's worker.
+pub(super) struct Worker {
+    pub(super) engine: Arc<Engine>,
+    pub(super) options: WorkerOptions,
+    pub(super) leases: Leases,
+    pub(super) lanes: Lanes,
+    settler: mpsc::Sender<Settlement>,
+    attempts: TaskTracker,
+}
+
+/// Starts the worker's tasks. They end when the engine drains.
+pub(crate) fn start(engine: &Arc<Engine>, options: WorkerOptions) {
+    let (settler, settlements) = mpsc::channel(1_024);
+    let worker = Arc::new(Worker {
+        engine: engine.clone(),
+        options,
+        leases: Leases::default(),
+        lanes: Lanes::default(),
+        settler,
+        attempts: TaskTracker::new(),
+    });
+    let tasks = &engine.worker_tasks;
+    let (dispatcher, renewer, rescuer) = (worker.clone(), worker.clone(), worker.clone());
+    tasks.spawn(async move { dispatcher.dispatch().await });
+    tasks.spawn(async move { renewer.renew().await });
+    tasks.spawn(async move { rescuer.rescue().await });
+    tasks.spawn(async move {
+        let ended = worker.engine.stopping.clone();
+        tokio::select! {
+            () = settle(&worker, settlements) => {}
+            () = async { worker.drained().await } => {}
+            () = ended.cancelled() => {}
+        }
+    });
+}
+
+impl Worker {
+    fn draining(&self) -> bool {
+        self.engine.draining.is_cancelled()
+    }
+
+    /// Ends when the engine drains and nothing is held any more.
+    async fn drained(&self) {
+        self.engine.draining.cancelled().await;
+        self.attempts.close();
+        self.attempts.wait().await;
+        while self.leases.len() > 0 {
+            // A wake-up may be taken by the dispatcher: look again by ourselves too.
+            let _ = timeout(Duration::from_millis(50), self.leases.freed.notified()).await;
+        }
+    }
+
+    async fn dispatch(self: &Arc<Self>) {
+        let mut pause = Duration::from_millis(50);
+        let mut quarantine_at = Instant::now();
+        while !self.draining() {
+            let mut claimed = 0;
+            let free = self.options.slots.saturating_sub(self.leases.len());
+            if free > 0 {
+                match self.claim(free.min(CLAIMED)).await {
+                    Ok(count) => {
+                        claimed = count;
+                        pause = Duration::from_millis(50);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "jobs cannot be claimed now");
+                        self.idle(pause.mul_f64(0.5 + fastrand::f64())).await;
+                        pause = (pause * 2).min(Duration::from_secs(2));
+                        continue;
+                    }
+                }
+            }
+            if Instant::now() >= quarantine_at {
+                quarantine_at = Instant::now() + QUARANTINE;
+                self.quarantine().await;
+            }
+            if claimed == 0 || self.leases.len() >= self.options.slots {
+                self.wait().await;
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Claims up to `max` jobs and starts them.
+    async fn claim(self: &Arc<Self>, max: usize) -> Result<usize, StoreError> {
+        let running = self.leases.by_workspace();
+        let limit = self.options.per_workspace;
+        let full =
+            running.iter().filter(|(_, count)| **count >= limit).map(|(workspace, _)| workspace.clone()).collect();
+        let most = running.values().copied().filter(|count| *count < limit).max().unwrap_or(0);
+        let claim = Claim {
+            owner: self.engine.node.clone(),
+            max,
+            per_workspace: limit - most,
+            lease: self.options.lease,
+            quarantine: false,
+            paused: self.lanes.paused(),
+            full,
+        };
+        let asked = Instant::now();
+        let jobs = self.engine.store.claim(claim).await?;
+        let count = jobs.len();
+        for job in jobs {
+            self.start(job.record, asked);
+        }
+        Ok(count)
+    }
+
+    fn start(self: &Arc<Self>, record: JobRecord, asked: Instant) {
+        let held = lease(&record);
+        self.leases.hold(held.clone(), asked);
+        let worker = self.clone();
+        let task = self.attempts.spawn(async move { worker.attempt(record).await });
+        self.leases.works(&held, task.abort_handle());
+    }
+
+    async fn attempt(&self, record: JobRecord) {
+        let running = &self.engine.worker.0.running;
+        running.fetch_add(1, Ordering::Relaxed);
+        let guard = Running(running);
+        // A connector that panics fails its own attempt, and leaves the lease to end by itself.
+        let result = std::panic::AssertUnwindSafe(self.run(&record)).catch_unwind().await;
+        drop(guard);
+        match result {
+            Ok(settlement) => self.hand_in(settlement).await,
+            Err(_) => {
+                tracing::error!(workspace = %record.workspace, job = %record.job.id, "an attempt panicked: its lease is left to end");
+                self.leases.lose(&lease(&record));
+            }
+        }
+    }
+
+    async fn hand_in(&self, settlement: Settlement) {
+        let lease = settlement.lease.clone();
+        if self.settler.send(settlement).await.is_err() {
+            self.leases.lose(&lease);
+        }
+    }
+
+    /// Runs a job that lost a lease alone: nothing else of this node is to go down with it.
+    async fn quarantine(self: &Arc<Self>) {
+        while !self.draining() {
+            let claim = Claim {
+                owner: self.engine.node.clone(),
+                max: 1,
+                per_workspace: 1,
+                lease: self.options.lease,
+                quarantine: true,
+                paused: self.lanes.paused(),
+                full: Vec::new(),
+            };
+            let asked = Instant::now();
+            let jobs = match self.engine.store.claim(claim).await {
+                Ok(jobs) => jobs,
+                Err(error) => return tracing::warn!(%error, "quarantined jobs cannot be claimed now"),
+            };
+            let Some(job) = jobs.into_iter().next() else { return };
+            let held = lease(&job.record);
+            self.leases.hold(held.clone(), asked);
+            while self.leases.len() > 1 && !self.draining() {
+                self.freed(Duration::from_millis(100)).await;
+            }
+            self.start(job.record, asked);
+            while self.leases.all().contains(&held) && !self.draining() {
+                self.freed(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    async fn freed(&self, longest: Duration) {
+        // Either way the caller looks for itself.
+        let _ = timeout(longest, self.leases.freed.notified()).await;
+    }
+
+    /// Waits for something to do: a job, a free slot, a time that comes.
+    async fn wait(&self) {
+        let due = self.engine.store.next_due().await.ok().flatten();
+        let due = due.map(|due| due.since(self.engine.clock.now()));
+        let mut longest = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
+        for sooner in [due, self.lanes.next()].into_iter().flatten() {
+            longest = longest.min(sooner.max(Duration::from_millis(1)));
+        }
+        self.idle(longest).await;
+    }
+
+    async fn idle(&self, longest: Duration) {
+        tokio::select! {
+            () = self.engine.hub.ready.notified() => {}
+            () = self.leases.freed.notified() => {}
+            () = sleep(longest) => {}
+            () = self.engine.draining.cancelled() => {}
+        }
+    }
+
+    /// Renews what is held, and stops what can no longer be trusted.
+    async fn renew(&self) {
+        let third = self.options.lease / 3;
+        let mut next = Instant::now() + third;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = self.drained() => return,
+                () = self.engine.stopping.cancelled() => return,
+            }
+            let held = self.leases.all();
+            let asked = Instant::now();
+            let lease = self.options.lease;
+            let answer = match held.is_empty() {
+                true => Ok(Ok(Vec::new())),
+                false => timeout(third, self.engine.store.renew(held.clone(), lease)).await,
+            };
+            next = asked + third;
+            match answer {
+                Ok(Ok(lost)) => {
+                    let kept: Vec<_> = held.into_iter().filter(|lease| !lost.contains(lease)).collect();
+                    self.leases.renewed(&kept, asked);
+                    lost.iter().for_each(|lease| self.leases.lose(lease));
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "leases are not renewed yet");
+                    next = asked + third / 10;
+                }
+                Err(_) => {
+                    tracing::warn!("the store did not renew leases in time");
+                    next = Instant::now();
+                }
+            }
+            for lease in self.leases.overdue(self.options.lease.mul_f64(0.7)) {
+                tracing::warn!(workspace = %lease.workspace, job = %lease.job, "a lease could not be renewed: its attempt is stopped");
+                self.leases.lose(&lease);
+            }
+        }
+    }
+
+    /// Makes jobs whose worker is gone ready again.
+    async fn rescue(self: &Arc<Self>) {
+        loop {
+            match self.engine.store.rescue(&self.engine.node, self.options.lease, RESCUED).await {
+                Ok((count, poisoned)) => {
+                    let lost = (count + poisoned.len()) as u64;
+                    if lost > 0 {
+                        self.engine.worker.0.lost.fetch_add(lost, Ordering::Relaxed);
+                        tracing::warn!(lost, poisoned = poisoned.len(), "leases were lost");
+                    }
+                    for job in poisoned {
+                        self.leases.hold(lease(&job.record), Instant::now());
+                        let settlement = self.poison(&job.record).await;
+                        self.hand_in(settlement).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "lost leases cannot be looked for now"),
+            }
+            tokio::select! {
+                () = sleep(RESCUE.mul_f64(0.75 + fastrand::f64() / 4.0)) => {}
+                () = self.engine.draining.cancelled() => return,
+            }
+        }
+    }
+
+    /// Lets what runs finish, up to the drain's time; gives the rest back, so that no lease waits for its end.
+    async fn drain(&self) {
+        self.attempts.close();
+        if timeout(self.options.drain, self.attempts.wait()).await.is_ok() {
+            return;
+        }
+        let rest = self.leases.all();
+        tracing::warn!(count = rest.len(), "running jobs are given back");
+        for held in rest {
+            self.leases.lose(&held);
+            let outcome = Outcome::GiveBack { run_at: None };
+            self.leases.hold(held.clone(), Instant::now());
+            self.hand_in(Settlement { lease: held, outcome, events: Vec::new(), request: None, delivery: None }).await;
+        }
+    }
+}
+
+/// Counts a running attempt, also when it is aborted.
+struct Running<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
