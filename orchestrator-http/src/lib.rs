@@ -17,4 +17,4 @@ mod waiting;
 
 pub use api::{Api, ApiLimits};
 pub use edge::{EdgeLimits, serve};
-pub use routes::{api_router, control_router, document, ops_router, router};
+pub use routes::{api_router, control_router, openapi, ops_router, router};

@@ -3,6 +3,7 @@
 //! Labels come from closed sets (route templates, status classes, known providers), so that no caller can grow them.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -172,13 +173,13 @@ impl Metrics {
 
 /// Each name once, with all its readings.
 fn register(registry: &mut Registry, readings: Vec<Reading>) {
-    type Labels = Vec<(&'static str, String)>;
-    let mut families: Vec<(&'static str, Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>)> = Vec::new();
+    type Gauges = Family<Vec<(&'static str, String)>, Gauge<f64, AtomicU64>>;
+    let mut families: Vec<(&'static str, Gauges)> = Vec::new();
     for reading in readings {
         let known = families.iter().position(|(name, _)| *name == reading.name);
         let at = known.unwrap_or_else(|| {
-            let family = Family::default();
-            registry.register(reading.name, reading.help, Clone::clone(&family));
+            let family = Gauges::default();
+            registry.register(reading.name, reading.help, family.clone());
             families.push((reading.name, family));
             families.len() - 1
         });
@@ -268,7 +269,8 @@ mod tests {
 
     #[test]
     fn open_metrics_is_given_to_who_asks_for_it() {
-        let (kind, text) = Metrics::default().exposition(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1"), Vec::new());
+        let (kind, text) =
+            Metrics::default().exposition(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1"), Vec::new());
         assert_eq!(kind, OPEN_METRICS);
         assert!(text.ends_with("# EOF\n"));
     }
@@ -279,8 +281,12 @@ mod tests {
         for number in 0..1_000 {
             metrics.webhook(&format!("provider-{number}"), WebhookOutcome::NoRoute);
         }
-        let shown =
-            metrics.exposition(None, Vec::new()).1.lines().filter(|line| line.starts_with("orchestrator_webhooks_total{")).count();
+        let shown = metrics
+            .exposition(None, Vec::new())
+            .1
+            .lines()
+            .filter(|line| line.starts_with("orchestrator_webhooks_total{"))
+            .count();
         assert_eq!(shown, 1);
     }
 }

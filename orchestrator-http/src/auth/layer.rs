@@ -51,19 +51,18 @@ pub(crate) async fn authorize(State(api): State<Api>, request: Request, next: Ne
     };
     if let Err(refusal) = decided {
         if matches!(refusal.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            api.metrics().refused(if refusal.status() == StatusCode::FORBIDDEN { "forbidden" } else { "unauthenticated" });
+            api.metrics().refused(if refusal.status() == StatusCode::FORBIDDEN {
+                "forbidden"
+            } else {
+                "unauthenticated"
+            });
         }
         return Err(refusal);
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-async fn exec(
-    api: &Api,
-    headers: &HeaderMap,
-    scopes: &[&str],
-    trace_id: TraceId,
-) -> Result<ExecCaller, Refusal> {
+async fn exec(api: &Api, headers: &HeaderMap, scopes: &[&str], trace_id: TraceId) -> Result<ExecCaller, Refusal> {
     let claims = verified(api, headers, Audience::Exec).await?;
     // Every token of the exec API has one; the authority refuses those that have none.
     let workspace = claims.workspace.clone().ok_or_else(Refusal::unauthenticated)?;
@@ -99,12 +98,7 @@ async fn control(
     if let Some(workspace) = &workspace {
         tenant.is(workspace);
     }
-    let actor = Actor {
-        subject: claims.subject.clone(),
-        via: claims.actor.clone(),
-        trace_id,
-        install_admin: admin,
-    };
+    let actor = Actor { subject: claims.subject.clone(), via: claims.actor.clone(), trace_id, install_admin: admin };
     if admin {
         return Ok(ControlCaller { actor, role: None });
     }

@@ -114,7 +114,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use http::HeaderValue;
 

@@ -1,10 +1,10 @@
 //! Routes, their document and their layers, put together.
 
-use axum::middleware::{Next, from_fn_with_state};
+use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
-use axum::Router;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -13,19 +13,19 @@ use super::{
     audit, bundle, config, configs, connector_kinds, dlq, docs, document, events, execute, identities, inbox, jobs,
     operators, ops, requests, resources, secrets, token, webhooks, workspaces,
 };
-use crate::api::Api;
+use crate::api::{Api, ApiLimits};
 use crate::auth::authorize;
 use crate::edge::{Outermost, outermost};
 use crate::extract::BodyLimit;
 
 /// Everything on one listener: exec, ingress, tokens, control and the documentation.
 pub fn router(api: &Api) -> Router {
-    finished(api, api_routes(api).merge(control_routes()))
+    finished(api, api_routes(api.limits()).merge(control_routes()))
 }
 
 /// The exec API, the ingress, tokens and the documentation.
 pub fn api_router(api: &Api) -> Router {
-    finished(api, api_routes(api))
+    finished(api, api_routes(api.limits()))
 }
 
 /// The control API, for a listener of its own.
@@ -44,8 +44,9 @@ pub fn ops_router(api: &Api) -> Router {
 }
 
 /// The OpenAPI document of every route.
-pub fn document(api: &Api) -> OpenApi {
-    let (_, mut document) = api_routes(api).merge(control_routes()).split_for_parts();
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let (_, mut document) = api_routes(&ApiLimits::default()).merge(control_routes()).split_for_parts();
     document::complete(&mut document);
     document
 }
@@ -61,9 +62,9 @@ fn finished(api: &Api, routes: OpenApiRouter<Api>) -> Router {
     outermost(router, Outermost { metrics: api.metrics().clone() })
 }
 
-fn api_routes(api: &Api) -> OpenApiRouter<Api> {
-    let ingress = from_fn_with_state(BodyLimit(api.limits().ingress_bytes), limit_body);
-    let batch = from_fn_with_state(BodyLimit(api.limits().batch_bytes), limit_body);
+fn api_routes(limits: &ApiLimits) -> OpenApiRouter<Api> {
+    let ingress = from_fn_with_state(BodyLimit(limits.ingress_bytes), limit_body);
+    let batch = from_fn_with_state(BodyLimit(limits.batch_bytes), limit_body);
     let form = from_fn_with_state(BodyLimit(FORM_BYTES), limit_body);
     OpenApiRouter::with_openapi(document::blank())
         .routes(routes!(execute::execute))

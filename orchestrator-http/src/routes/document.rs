@@ -1,16 +1,16 @@
 //! What every operation of the OpenAPI document has in common, added in one place so that it does not drift: the
 //! problem document, who may call, the parts of its path.
 
+use http::Method;
+use orchestrator_types::{FieldError, Problem, UpstreamView};
 use utoipa::PartialSchema;
+use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, Response,
     ResponseBuilder,
 };
-use http::Method;
-use orchestrator_types::{FieldError, Problem, UpstreamView};
-use utoipa::ToSchema;
 
 use crate::auth::{Requirement, requirement};
 use crate::problem::PROBLEM_JSON;
@@ -109,7 +109,9 @@ fn who(asked: Requirement) -> Option<String> {
         Requirement::Exec(scopes) => format!("Needs a token of the exec API with `{}`.", scopes.join("` or `")),
         Requirement::Control => "Needs a token of the control API.".to_owned(),
         Requirement::InstallAdmin => "Needs `orchestrator.admin`.".to_owned(),
-        Requirement::Role(need) => format!("Needs `orchestrator.admin`, or a role in the workspace that may {}.", need.verb()),
+        Requirement::Role(need) => {
+            format!("Needs `orchestrator.admin`, or a role in the workspace that may {}.", need.verb())
+        }
     })
 }
 

@@ -59,7 +59,8 @@ pub(super) async fn events(
     headers: HeaderMap,
     Params(query): Params<EventsQuery>,
 ) -> Result<Response, Refusal> {
-    let filter = EventFilter { kinds: kinds(query.kinds.as_deref())?, subject: query.subject, trace_id: query.trace_id };
+    let filter =
+        EventFilter { kinds: kinds(query.kinds.as_deref())?, subject: query.subject, trace_id: query.trace_id };
     let after = match (query.after, query.cursor) {
         (Some(_), Some(_)) => return Err(Refusal::invalid("", "`after` and `cursor` are the same: give one")),
         (after, cursor) => after.or(cursor),
@@ -82,9 +83,9 @@ fn kinds(text: Option<&str>) -> Result<Vec<EventType>, Refusal> {
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    accepts.flat_map(|accept| accept.split(',')).any(|kind| {
-        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
-    })
+    accepts
+        .flat_map(|accept| accept.split(','))
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
 }
 
 /// Where a reader that was cut off goes on.

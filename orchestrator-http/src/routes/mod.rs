@@ -26,4 +26,4 @@ mod token;
 mod webhooks;
 mod workspaces;
 
-pub use assembly::{api_router, control_router, document, ops_router, router};
+pub use assembly::{api_router, control_router, openapi, ops_router, router};

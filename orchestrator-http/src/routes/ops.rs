@@ -43,9 +43,8 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Respo
 
 async fn readings(api: &Api) -> Vec<Reading> {
     let read = |name, help, value: f64| Reading { name, help, labels: Vec::new(), value };
-    let health = match timeout(PROBE, api.engine().health()).await {
-        Ok(Ok(health)) => health,
-        Ok(Err(_)) | Err(_) => return vec![read("store_up", "Whether the store answers", 0.0)],
+    let Ok(Ok(health)) = timeout(PROBE, api.engine().health()).await else {
+        return vec![read("store_up", "Whether the store answers", 0.0)];
     };
     // Counts far beyond 2^53 are not to be had.
     let count = |name, help, value: u64| read(name, help, value as f64);
@@ -56,7 +55,11 @@ async fn readings(api: &Api) -> Vec<Reading> {
         count("queue_waiting", "Jobs that wait for their time or turn", queue.waiting),
         count("queue_running", "Jobs under a lease", queue.running),
         count("queue_dead", "Dead letters", queue.dead),
-        read("queue_oldest_ready_seconds", "How long the oldest ready job has been ready", queue.oldest_ready.as_secs_f64()),
+        read(
+            "queue_oldest_ready_seconds",
+            "How long the oldest ready job has been ready",
+            queue.oldest_ready.as_secs_f64(),
+        ),
         read(
             "oldest_expired_lease_seconds",
             "How long the longest expired lease has been expired",

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
+use orchestrator_core::Error;
 use orchestrator_core::access::Identity;
 use orchestrator_types::{TokenRequest, TokenResponse};
 
@@ -10,7 +11,7 @@ use crate::api::Api;
 use crate::extract::Raw;
 use crate::oauth::{ClientProof, client_proof, invalid_client, read_form};
 use crate::problem::Refusal;
-use crate::tokens::{Audience, Jwks, NewToken, Scopes};
+use crate::tokens::{Assertion, Audience, Jwks, NewToken, Scopes};
 
 /// Get a token
 ///
@@ -75,6 +76,16 @@ async fn proved(api: &Api, proof: &ClientProof<'_>) -> Result<Identity, Refusal>
             Err(error.into())
         }
     }
+}
+
+/// The identity whose key signed the assertion. Its audience is this endpoint's issuer.
+async fn signed(api: &Api, assertion: &Assertion<'_>) -> Result<Option<Identity>, Error> {
+    let Some((identity, key)) = api.engine().identities().public_key(assertion.client_id()).await? else {
+        return Ok(None);
+    };
+    let now = api.tokens().now();
+    let holds = api.assertions().verify(assertion, &key, &[api.tokens().issuer()], now).is_ok();
+    Ok(holds.then_some(identity))
 }
 
 /// The scopes asked for, if the identity has them; all of its own if none are.

@@ -284,6 +284,12 @@ impl TokenAuthority {
         self.decide(token, audience).await.ok_or(Unauthenticated)
     }
 
+    /// The moment by the clock that decides about tokens.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Whether what was verified once still lies within its time: for streams that outlive their request.
     #[must_use]
     pub fn in_time(&self, claims: &Claims) -> bool {

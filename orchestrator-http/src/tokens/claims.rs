@@ -64,7 +64,7 @@ impl Scopes {
         let sound =
             |name: &&str| !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         let names: Vec<&str> = text.split(' ').collect();
-        (names.len() <= Self::MAX && names.iter().all(|name| sound(name))).then(|| Self::new(names))
+        (names.len() <= Self::MAX && names.iter().all(sound)).then(|| Self::new(names))
     }
 
     /// Whether this very scope is among them.
