@@ -100,6 +100,22 @@ async fn inv_08_an_idempotency_key_makes_one_execution() {
 }
 
 #[tokio::test]
+async fn inv_22_a_call_whose_caller_goes_away_is_finished_and_recorded() {
+    let install = install::start_onboarded().await;
+    let token = install.service(WORKSPACE);
+    let mut raw = crate::kit::Raw::connect(install.api).await;
+    let body = call("hang").to_string();
+    let head =
+        format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+    raw.send(format!("POST /execute HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}")).await;
+    install.hanging.begun.notified().await;
+    drop(raw);
+    install.hanging.go_on.notify_one();
+    let events = install.get("/events?type=execution.succeeded&wait_ms=30000", &token).await.json();
+    assert_eq!(events["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_job_is_accepted_watched_and_listed() {
     let install = install::start_onboarded().await;
     let token = install.service(WORKSPACE);

@@ -27,13 +27,20 @@ use crate::kit::{Answer, Raw};
 
 pub(crate) const WORKSPACE: &str = "buildos-dev";
 
+/// Calls of the operation `hang`: they say that they have begun, and wait to be let go.
+#[derive(Default)]
+pub(crate) struct Hanging {
+    pub(crate) begun: Notify,
+    pub(crate) go_on: Notify,
+}
+
 /// A running install.
 pub(crate) struct Install {
     pub(crate) api: SocketAddr,
     pub(crate) ops: SocketAddr,
     pub(crate) engine: Orchestrator,
     pub(crate) tokens: Arc<TokenAuthority>,
-    pub(crate) release: Arc<Notify>,
+    pub(crate) hanging: Arc<Hanging>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -42,12 +49,12 @@ pub(crate) async fn start() -> Install {
 }
 
 pub(crate) async fn start_with(limits: ApiLimits) -> Install {
-    let (clock, release) = (SystemClock::shared(), Arc::new(Notify::new()));
+    let (clock, hanging) = (SystemClock::shared(), Arc::new(Hanging::default()));
     let engine = Orchestrator::builder()
         .environment("dev")
         .store(Arc::new(MemoryStore::new(clock.clone())))
         .keys(Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())))
-        .connector(Fake(release.clone()))
+        .connector(Fake(hanging.clone()))
         .worker(WorkerOptions::default())
         .build()
         .await
@@ -64,7 +71,7 @@ pub(crate) async fn start_with(limits: ApiLimits) -> Install {
         address
     };
     let (ops, api) = (listen(ops_router(&api)).await, listen(router(&api)).await);
-    Install { api, ops, engine, tokens, release, _stop: stop.drop_guard() }
+    Install { api, ops, engine, tokens, hanging, _stop: stop.drop_guard() }
 }
 
 /// With one workspace and a connector `fake`.
@@ -146,7 +153,7 @@ impl Install {
 }
 
 /// A connector whose operations end as they are called.
-struct Fake(Arc<Notify>);
+struct Fake(Arc<Hanging>);
 
 impl ConnectorKind for Fake {
     fn describe(&self) -> KindDescription {
@@ -190,7 +197,8 @@ impl Connector for Fake {
             }
             "fail" => Err(CallError::new(CallErrorKind::Unreachable, Sent::No, "the upstream was not reached")),
             "hang" => {
-                self.0.notified().await;
+                self.0.begun.notify_one();
+                self.0.go_on.notified().await;
                 Ok(input.clone())
             }
             _ => Ok(input.clone()),
