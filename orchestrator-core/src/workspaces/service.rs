@@ -193,6 +193,9 @@ impl Workspaces<'_> {
             match self.0.store.commit(change).await {
                 Ok(_) => {
                     self.0.snapshots.forget(name);
+                    if status == WorkspaceStatus::Deleted {
+                        self.0.states.drop_all(name);
+                    }
                     return Ok(view(name, &workspace, version));
                 }
                 Err(CommitError::Conflict { .. }) => {}
