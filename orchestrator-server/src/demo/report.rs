@@ -98,7 +98,10 @@ impl Report {
             return;
         }
         for (name, events) in streams {
-            self.say(&format!("\n{}", self.paint("1", &format!("The event stream of {name} ({} events)", events.len()))));
+            self.say(&format!(
+                "\n{}",
+                self.paint("1", &format!("The event stream of {name} ({} events)", events.len()))
+            ));
             for event in events {
                 let time = event.time.to_string();
                 let time = time.get(11..23).unwrap_or_default();

@@ -22,7 +22,9 @@ pub(super) async fn chapter(stage: &Stage, report: &mut Report, buildos: &Guest<
         let title = format!("{}: a connector with short times, by two config changes", guest.workspace());
         report.step(&title, fragile(stage, guest)).await;
     }
-    report.step("an upstream that hangs: the attempt times out, the call ends by its deadline", hangs(stage, buildos)).await;
+    report
+        .step("an upstream that hangs: the attempt times out, the call ends by its deadline", hangs(stage, buildos))
+        .await;
     report.step("an upstream that fails twice: retried until it succeeds", fails_twice(stage, buildos)).await;
     report.step("a refusal is final: it is not retried", refuses(stage, buildos)).await;
     report.step("an upstream that is down: the breaker opens, and spares it", opens(stage, buildos)).await;
@@ -41,7 +43,8 @@ async fn happy(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
 /// Adds a policy with short times and a connector under it.
 async fn fragile(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
     let config = &guest.tenant.bundle.config;
-    let mut connector: ConnectorConfig = config.connectors.values().next().context("the bundle has no connector")?.clone();
+    let mut connector: ConnectorConfig =
+        config.connectors.values().next().context("the bundle has no connector")?.clone();
     let policy: Policy = serde_json::from_value(json!({
         "timeout": {"attempt_ms": 150, "total_ms": 1_000},
         "retry": {"max_attempts": 3, "initial_ms": 20, "max_ms": 100, "budget_ratio": 0.5},
@@ -103,10 +106,8 @@ async fn opens(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
     let spared = problem(guest.client.execute(&call(CONNECTOR, "GET")?).await, "breaker_open")?;
     ensure!(stage.upstream.calls() == before, "the upstream was called although the breaker is open");
     stage.upstream.be(Mood::Fine);
-    let answer = until(Duration::from_secs(10), || async {
-        Ok(guest.client.execute(&call(CONNECTOR, "GET")?).await?)
-    })
-    .await?;
+    let answer =
+        until(Duration::from_secs(10), || async { Ok(guest.client.execute(&call(CONNECTOR, "GET")?).await?) }).await?;
     let record = record(guest, &spared).await?;
     let mut evidence = vec![format!("after {failed} failed calls: 503 {}; no byte reaches the upstream", opened.code)];
     evidence.extend(attempts(&record));

@@ -31,7 +31,10 @@ async fn rollback(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> 
     let diff = workspace.diff_configs(before.version, changed.version).await?;
     Ok(vec![
         format!("version {} said hello; the product saw it at once", changed.version),
-        format!("one POST …/rollback: version {} again, at once; the difference is {}", back.version, diff.changes[0].pointer),
+        format!(
+            "one POST …/rollback: version {} again, at once; the difference is {}",
+            back.version, diff.changes[0].pointer
+        ),
     ])
 }
 
