@@ -9,14 +9,21 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use orchestrator_http::edge::{Outermost, outermost};
 use orchestrator_http::problem::Refusal;
-use orchestrator_http::{Api, EdgeLimits, api_router, control_router, ops_router, router, serve};
+use orchestrator_http::{Api, api_router, control_router, ops_router, router, serve};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-use url::Url;
 
 use super::Group;
 use crate::roles::Roles;
-use crate::settings::Listen;
+use crate::settings::{Listen, Settings};
+
+/// Where each API is; empty if this process does not serve it.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    pub(super) api: String,
+    pub(super) control: String,
+    pub(super) ops: String,
+}
 
 /// Listeners that are bound and not served yet.
 pub(super) struct Listeners {
@@ -36,28 +43,28 @@ impl Listeners {
     }
 
     /// The addresses that were bound.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(super) fn bound(&self) -> Vec<SocketAddr> {
         let faces = [&self.api, &self.control].into_iter().flatten().map(|(_, address)| *address);
         faces.chain([self.ops.1]).collect()
     }
 
-    /// Where the API, the control API and the ops listener are.
-    pub(super) fn urls(&self, roles: Roles) -> (Option<Url>, Option<Url>, Url) {
-        let api = self.api.as_ref().map(|(_, address)| url(*address));
-        let apart = self.control.as_ref().map(|(_, address)| url(*address));
-        let control = apart.or_else(|| api.clone().filter(|_| roles.api));
-        (api, control, url(self.ops.1))
+    /// Where each API is.
+    pub(super) fn addresses(&self, roles: Roles) -> Addresses {
+        let url = |bound: &Option<(TcpListener, SocketAddr)>| bound.as_ref().map(|(_, address)| url(*address));
+        let api = url(&self.api).unwrap_or_default();
+        let beside = if roles.api { api.clone() } else { String::new() };
+        Addresses { control: url(&self.control).unwrap_or(beside), ops: self::url(self.ops.1), api }
     }
 
     /// Serves them: the APIs in `faces`, ops in `background`.
-    pub(super) fn serve(self, api: &Api, limits: &EdgeLimits, roles: Roles, faces: &Group, background: &Group) {
+    pub(super) fn serve(self, api: &Api, settings: &Settings, faces: &Group, background: &Group) {
         let run = |group: &Group, listener, router| {
-            group.tasks.spawn(serve(listener, router, limits.clone(), group.ending.clone()));
+            group.tasks.spawn(serve(listener, router, settings.edge_limits.clone(), group.ending.clone()));
         };
         let apart = self.control.is_some();
         if let Some((listener, _)) = self.api {
             let whole = if apart { api_router(api) } else { router(api) };
-            run(faces, listener, of_roles(whole, api, roles));
+            run(faces, listener, of_roles(whole, api, settings.roles));
         }
         if let Some((listener, _)) = self.control {
             run(faces, listener, control_router(api));
@@ -73,9 +80,8 @@ async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, S
     Ok((listener, bound))
 }
 
-#[allow(clippy::expect_used, reason = "an address and a port make a URL")]
-fn url(address: SocketAddr) -> Url {
-    Url::parse(&format!("http://{address}")).expect("a URL of an address")
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
 }
 
 /// What a process that lacks a role answers on that role's paths.

@@ -11,33 +11,26 @@ use std::time::Duration;
 
 use orchestrator_core::Orchestrator;
 use orchestrator_http::tokens::TokenAuthority;
-use tokio::time::Instant;
+use orchestrator_types::WorkspaceId;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
-use crate::roles::Roles;
+use crate::keys;
 use crate::settings::Settings;
-use listeners::Listeners;
+use listeners::{Addresses, Listeners};
 
 /// How often the key sets of other issuers are read anew.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 /// How long the ops listener may take to end: its answers are short.
 const OPS_END: Duration = Duration::from_secs(2);
 
-/// A server that runs. Dropping it ends nothing: call [`shutdown`](Self::shutdown).
+/// A server that runs. Dropping it ends nothing: call [`shutdown`](Self::shutdown). Clones share it.
 #[derive(Clone)]
 pub struct Running {
-    /// Where the exec API and the webhook ingress are, if this process serves one of them.
-    pub api_url: Option<Url>,
-    /// Where the control API is, if this process serves it.
-    pub control_url: Option<Url>,
-    /// Where health and metrics are.
-    pub ops_url: Url,
-    /// The engine.
-    pub orchestrator: Orchestrator,
-    /// Who decides about tokens, and issues the install's own.
-    pub tokens: Arc<TokenAuthority>,
+    addresses: Addresses,
+    engine: Orchestrator,
+    tokens: Arc<TokenAuthority>,
     faces: Group,
     background: Group,
 }
@@ -64,31 +57,70 @@ impl Group {
 /// # Errors
 /// A listener's address is taken, the store is in use or of another environment, or a key does not open. The message is
 /// one line for the operator.
-pub async fn start(settings: &Settings, roles: Roles) -> anyhow::Result<Running> {
-    let listeners = Listeners::bind(&settings.listen, roles).await?;
-    let parts = parts::build(settings, roles, &listeners.addresses()).await?;
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let listeners = Listeners::bind(&settings.listen, settings.roles).await?;
+    let parts = parts::build(&settings, &listeners.bound()).await?;
     let (faces, background) = (Group::default(), Group::default());
-    let (api_url, control_url, ops_url) = listeners.urls(roles);
-    listeners.serve(&parts.api, &settings.edge_limits, roles, &faces, &background);
-    let tokens = parts.tokens;
+    let addresses = listeners.addresses(settings.roles);
+    listeners.serve(&parts.api, &settings, &faces, &background);
     if !settings.issuers.is_empty() {
-        background.tasks.spawn(refresh(tokens.clone(), background.ending.clone()));
+        background.tasks.spawn(refresh(parts.tokens.clone(), background.ending.clone()));
     }
-    Ok(Running { api_url, control_url, ops_url, orchestrator: parts.engine, tokens, faces, background })
+    Ok(Running { addresses, engine: parts.engine, tokens: parts.tokens, faces, background })
 }
 
 impl Running {
+    /// Where the exec API and the webhook ingress are, as `http://127.0.0.1:8080`; empty if this process serves neither.
+    #[must_use]
+    pub fn api_url(&self) -> &str {
+        &self.addresses.api
+    }
+
+    /// Where the control API is; empty if this process does not serve it.
+    #[must_use]
+    pub fn control_url(&self) -> &str {
+        &self.addresses.control
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn ops_url(&self) -> &str {
+        &self.addresses.ops
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn orchestrator(&self) -> &Orchestrator {
+        &self.engine
+    }
+
+    /// A token of the install's own; `scope` is a list with spaces between.
+    ///
+    /// # Errors
+    /// The audience, the scopes or the subject are none, a token of the exec API names no workspace of this environment,
+    /// or it would live longer than an hour.
+    pub fn mint(
+        &self,
+        audience: &str,
+        subject: &str,
+        workspace: Option<&WorkspaceId>,
+        scope: &str,
+        ttl: Duration,
+    ) -> anyhow::Result<String> {
+        keys::mint(&self.tokens, audience, subject, workspace, scope, ttl)
+    }
+
     /// Stops: no new work; requests and jobs that run have up to `drain` to end, the rest is given back; then the store is
     /// closed. Readiness says so from the beginning. The settings' own drain bounds it as well.
     pub async fn shutdown(&self, drain: Duration) {
         let begun = Instant::now();
         // Streams and long polls end, the worker takes nothing more, `/readyz` says 503.
-        self.orchestrator.draining().cancel();
-        if tokio::time::timeout(drain, self.faces.end()).await.is_err() {
+        self.engine.draining().cancel();
+        if timeout(drain, self.faces.end()).await.is_err() {
             tracing::warn!("requests were still running at the end of the drain");
         }
-        self.orchestrator.shutdown(drain.saturating_sub(begun.elapsed())).await;
-        if tokio::time::timeout(OPS_END, self.background.end()).await.is_err() {
+        self.engine.shutdown(drain.saturating_sub(begun.elapsed())).await;
+        if timeout(OPS_END, self.background.end()).await.is_err() {
             tracing::debug!("the ops listener was cut");
         }
     }

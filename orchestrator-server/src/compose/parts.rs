@@ -15,7 +15,6 @@ use orchestrator_store_sqlite::SqliteStore;
 
 use super::jwks::GuardedJwks;
 use crate::keys;
-use crate::roles::Roles;
 use crate::settings::Settings;
 
 pub(super) struct Parts {
@@ -25,7 +24,7 @@ pub(super) struct Parts {
 }
 
 /// Puts the parts together. `own` are the listeners' addresses: no call of a tenant reaches them.
-pub(super) async fn build(settings: &Settings, roles: Roles, own: &[SocketAddr]) -> anyhow::Result<Parts> {
+pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<Parts> {
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
     let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
@@ -39,7 +38,7 @@ pub(super) async fn build(settings: &Settings, roles: Roles, own: &[SocketAddr])
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);
     }
-    if roles.worker {
+    if settings.roles.worker {
         builder = builder.worker(settings.workers.clone());
     }
     let engine = builder.build().await?;

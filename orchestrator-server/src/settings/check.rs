@@ -36,6 +36,7 @@ pub(super) fn settings(layered: &Layered) -> Checked<Settings> {
     backends(layered, &data_dir)?;
     let (api_limits, edge_limits) = limits(layered, drain)?;
     Ok(Settings {
+        roles: defaults.roles,
         environment,
         store: store(layered, &data_dir)?,
         listen: listen(layered, defaults.listen)?,

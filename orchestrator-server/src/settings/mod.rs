@@ -20,6 +20,7 @@ use orchestrator_http::tokens::IssuerConfig;
 use orchestrator_http::{ApiLimits, EdgeLimits};
 use orchestrator_types::Environment;
 
+use crate::roles::Roles;
 pub use error::{SettingError, SettingSource};
 pub use sources::Sources;
 
@@ -31,6 +32,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Everything that a server is started with, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What this process does.
+    pub roles: Roles,
     /// The environment that the install serves: its workspaces are named `*-<environment>`.
     pub environment: Environment,
     /// The folder of what has no setting of its own.
@@ -95,6 +98,7 @@ impl Settings {
     pub fn of(data_dir: impl AsRef<Path>) -> Self {
         let data_dir = data_dir.as_ref().to_owned();
         Self {
+            roles: Roles::ALL,
             environment: default_environment(),
             store: store_in(&data_dir),
             listen: Listen { api: loopback(8080), ops: loopback(9090), control: None },
@@ -108,6 +112,19 @@ impl Settings {
             drain: DRAIN,
             data_dir,
         }
+    }
+
+    /// The settings of a server for trying things out: all in `folder`, on free ports of this machine, and calls may reach
+    /// this machine.
+    ///
+    /// # Errors
+    /// None that is known; ranges are parsed.
+    pub fn for_demo(folder: &Path) -> Result<Self, ipnet::AddrParseError> {
+        Ok(Self {
+            listen: Listen { api: loopback(0), ops: loopback(0), control: None },
+            egress_allow: vec!["127.0.0.0/8".parse()?],
+            ..Self::of(folder)
+        })
     }
 
     /// Reads and checks the settings of these sources.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, Environment, File, FileFormat, Value};
+use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
 
 use super::document::Document;
 use super::error::{SettingError, SettingSource};
@@ -146,10 +146,11 @@ impl config::Source for Labelled {
 }
 
 fn labelled(value: Value, origin: &String) -> Value {
-    use config::ValueKind::{Array, Table};
     let kind = match value.kind {
-        Table(table) => Table(table.into_iter().map(|(key, value)| (key, labelled(value, origin))).collect()),
-        Array(items) => Array(items.into_iter().map(|item| labelled(item, origin)).collect()),
+        ValueKind::Table(table) => {
+            ValueKind::Table(table.into_iter().map(|(key, value)| (key, labelled(value, origin))).collect())
+        }
+        ValueKind::Array(items) => ValueKind::Array(items.into_iter().map(|item| labelled(item, origin)).collect()),
         other => other,
     };
     Value::new(Some(origin), kind)
@@ -157,7 +158,7 @@ fn labelled(value: Value, origin: &String) -> Value {
 
 /// Which layer the setting is of.
 fn source_of(merged: &Config, setting: &str, file: Option<&Path>) -> SettingSource {
-    let Ok(value) = merged.get::<Value>(setting) else { return SettingSource::Default };
+    let Some(value) = value_at(&merged.cache, setting) else { return SettingSource::Default };
     match (value.origin(), file) {
         (Some(VARIABLES), _) => {
             SettingSource::Variable(format!("{PREFIX}{}", setting.to_uppercase().replace('.', "__")))
@@ -166,6 +167,26 @@ fn source_of(merged: &Config, setting: &str, file: Option<&Path>) -> SettingSour
         (Some(_), None) => SettingSource::Default,
         (None, _) => SettingSource::Flag,
     }
+}
+
+/// The merged value of a setting; of one that an item of a list lacks, that item.
+fn value_at<'a>(root: &'a Value, setting: &str) -> Option<&'a Value> {
+    let (mut at, mut item) = (root, None);
+    for key in setting.split(['.', '[']) {
+        let next = match &at.kind {
+            ValueKind::Table(table) => table.get(key),
+            ValueKind::Array(items) => {
+                item = key.trim_end_matches(']').parse().ok().and_then(|index: usize| items.get(index));
+                item
+            }
+            _ => None,
+        };
+        match next {
+            Some(next) => at = next,
+            None => return item,
+        }
+    }
+    Some(at)
 }
 
 /// Says where the TOML breaks off. The parser's own words show the line, and with it what may be a secret.
