@@ -1,7 +1,5 @@
 //! What stands on the demo's stage: an install, two products, an upstream.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,15 +9,11 @@ use orchestrator_types::{
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::product::Product;
 use super::upstream::Upstream;
-use orchestrator_http::tokens::{Audience, NewToken, Scopes};
-
 use crate::compose::{self, Running};
-use crate::roles::Roles;
-use crate::settings::{Listen, LogFormat, Settings};
+use crate::settings::Settings;
 
 const BUILDOS: &str = include_str!("../../../examples/bundles/buildos-dev.json");
 const BEAUTY: &str = include_str!("../../../examples/bundles/beauty-dev.json");
@@ -59,9 +53,8 @@ impl Stage {
         let buildos = Tenant::of(BUILDOS, &upstream, &end).await.context("the bundle of buildos-dev")?;
         let beauty = Tenant::of(BEAUTY, &upstream, &end).await.context("the bundle of beauty-dev")?;
         let folder = tempfile::tempdir().context("a temporary folder")?;
-        let running = compose::start(&settings(folder.path())?, Roles::ALL).await?;
-        let url = running.api_url.as_ref().context("the install serves no API")?;
-        let (url, ops_url) = (plain(url), plain(&running.ops_url));
+        let running = compose::start(Settings::for_demo(folder.path())?).await?;
+        let (url, ops_url) = (running.api_url().to_owned(), running.ops_url().to_owned());
         Ok(Self { running, folder, end, url, ops_url, upstream, buildos, beauty })
     }
 
@@ -76,16 +69,7 @@ impl Stage {
 
     /// A token of the install's administrator, for an hour.
     pub(crate) fn admin_token(&self) -> anyhow::Result<String> {
-        let token = NewToken {
-            audience: Audience::Control,
-            subject: "demo-admin".to_owned(),
-            workspace: None,
-            scopes: Scopes::new([scope::ADMIN]),
-            actor: None,
-            generation: None,
-            ttl: Duration::from_secs(3_600),
-        };
-        Ok(self.running.tokens.issue(&token)?)
+        self.running.mint(scope::AUDIENCE_CONTROL, "demo-admin", None, scope::ADMIN, Duration::from_secs(3_600))
     }
 
     /// The administrator's client.
@@ -116,9 +100,8 @@ impl Stage {
     pub(crate) async fn streams(&self) -> Vec<(String, Vec<EventView>)> {
         let mut streams = Vec::new();
         for tenant in [&self.buildos, &self.beauty] {
-            let page = self
-                .running
-                .orchestrator
+            let store = self.running.orchestrator();
+            let page = store
                 .events()
                 .page(&tenant.workspace, None, &Default::default(), 500, Duration::ZERO)
                 .await
@@ -169,21 +152,6 @@ impl Tenant {
             format!("token-of-{}", self.workspace)
         }
     }
-}
-
-/// Nothing is set but what a demo needs: a folder that goes away, free ports, and leave to call its own neighbours.
-fn settings(folder: &Path) -> anyhow::Result<Settings> {
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut settings = Settings::of(folder);
-    settings.listen = Listen { api: free, ops: free, control: None };
-    settings.egress_allow = vec!["127.0.0.1/32".parse()?];
-    settings.log = LogFormat::Text;
-    settings.drain = DRAIN;
-    Ok(settings)
-}
-
-fn plain(url: &Url) -> String {
-    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn random() -> [u8; 32] {
