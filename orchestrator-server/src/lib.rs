@@ -3,7 +3,7 @@
 //! [`compose::start`] puts a server together from [`Settings`]; the command line, the demo and the tests all stand on it.
 
 pub mod compose;
-mod demo;
+pub mod demo;
 pub mod keys;
 pub mod roles;
 pub mod settings;

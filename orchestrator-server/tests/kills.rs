@@ -85,7 +85,18 @@ impl Server {
     }
 
     fn admin_token(&self) -> String {
-        let mint = ["token", "mint", "--aud", scope::AUDIENCE_CONTROL, "--sub", "kills", "--scope", scope::ADMIN, "--ttl", "3600"];
+        let mint = [
+            "token",
+            "mint",
+            "--aud",
+            scope::AUDIENCE_CONTROL,
+            "--sub",
+            "kills",
+            "--scope",
+            scope::ADMIN,
+            "--ttl",
+            "3600",
+        ];
         let output = self.command().args(mint).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -215,8 +226,7 @@ async fn inv_01_nothing_acknowledged_is_lost_however_often_the_server_is_killed(
     let journal = Arc::new(Mutex::new(Journal::default()));
     for _ in 0..kills {
         let stop = tokio_util::sync::CancellationToken::new();
-        let loads: Vec<_> =
-            (0..4).map(|_| tokio::spawn(load(exec.clone(), journal.clone(), stop.clone()))).collect();
+        let loads: Vec<_> = (0..4).map(|_| tokio::spawn(load(exec.clone(), journal.clone(), stop.clone()))).collect();
         tokio::time::sleep(Duration::from_millis(random.u64(30..400))).await;
         server.kill();
         stop.cancel();
@@ -229,7 +239,12 @@ async fn inv_01_nothing_acknowledged_is_lost_however_often_the_server_is_killed(
         let journal = journal.lock().unwrap();
         (journal.jobs.clone(), journal.webhooks.clone())
     };
-    assert!(jobs.len() > 20 && webhooks.len() > 20, "too little load: {} jobs, {} webhooks", jobs.len(), webhooks.len());
+    assert!(
+        jobs.len() > 20 && webhooks.len() > 20,
+        "too little load: {} jobs, {} webhooks",
+        jobs.len(),
+        webhooks.len()
+    );
     let mut ends = BTreeMap::new();
     for id in &jobs {
         let job = exec.wait_for_job(*id, Duration::from_secs(90)).await;

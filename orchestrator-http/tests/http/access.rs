@@ -1,7 +1,7 @@
 //! Every route with every kind of principal.
 
 use orchestrator_http::openapi;
-use orchestrator_http::tokens::Audience;
+use orchestrator_http::tokens::{Audience, NewToken, Scopes};
 use orchestrator_types::scope;
 use serde_json::{Value, json};
 
@@ -183,6 +183,44 @@ async fn inv_25_what_is_no_token_is_refused_on_every_route_in_one_wording() {
     let twice = format!("Authorization: Bearer {good}\r\n");
     assert_eq!(install.send_with("GET", "/config", &good, &twice, None).await.status, 401);
     assert_eq!(install.get("/config", &good).await.status, 200);
+}
+
+#[tokio::test]
+async fn in_prod_operators_come_through_the_console_and_only_to_the_workspace_they_were_sent_to() {
+    let install = install::start_in("prod", orchestrator_http::ApiLimits::default()).await;
+    install.onboard("buildos-prod").await;
+    install.onboard("beauty-prod").await;
+    for workspace in ["buildos-prod", "beauty-prod"] {
+        let path = format!("/workspaces/{workspace}/operators/ada");
+        assert_eq!(install.send("PUT", &path, &install.admin(), Some(json!({"role": "Admin"}))).await.status, 200);
+    }
+    let token = |actor: Option<&str>, tid: Option<&str>| {
+        let new = NewToken {
+            audience: Audience::Control,
+            subject: "ada".to_owned(),
+            workspace: tid.map(|tid| tid.parse().unwrap()),
+            scopes: Scopes::new([scope::OPERATOR]),
+            actor: actor.map(str::to_owned),
+            generation: None,
+            ttl: std::time::Duration::from_secs(60),
+        };
+        install.tokens.issue(&new).unwrap()
+    };
+    for (actor, tid, status, code) in [
+        (None, None, 403, Some("impersonation_required")),
+        (Some("svc:billing"), None, 403, Some("impersonation_required")),
+        (Some("svc:operator-console"), Some("beauty-prod"), 404, Some("workspace_not_found")),
+        (Some("svc:operator-console"), Some("buildos-prod"), 200, None),
+    ] {
+        let answer = install.get("/workspaces/buildos-prod/config", &token(actor, tid)).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (status, code), "{actor:?} {tid:?}");
+    }
+    let path = "/workspaces/buildos-prod/rollback";
+    let sent = token(Some("svc:operator-console"), Some("buildos-prod"));
+    assert_eq!(install.send("POST", path, &sent, Some(json!({"reason": "back"}))).await.status, 200);
+    let trail = install.get("/workspaces/buildos-prod/audit?limit=500", &install.admin()).await.json();
+    let last = trail["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["actor"], &last["via"]), (&json!("ada"), &json!("svc:operator-console")));
 }
 
 #[tokio::test]

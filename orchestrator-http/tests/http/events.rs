@@ -7,7 +7,7 @@ use crate::kit::Raw;
 
 async fn stream(install: &Install, token: &str, headers: &str) -> Raw {
     let mut raw = Raw::connect(install.api).await;
-    let accept = "Accept: text/event-stream\r\n";
+    let accept = "Accept: text/event-stream\r\nConnection: close\r\n";
     raw.send(format!("GET /events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{accept}{headers}\r\n"))
         .await;
     raw

@@ -94,6 +94,10 @@ async fn inv_08_an_idempotency_key_makes_one_execution() {
     assert_eq!((again.status, &again.json()["id"]), (502, &rejected.json()["id"]));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
 
+    // A key of one route is none of another's.
+    let job = install.send_with("POST", "/jobs", &token, "Idempotency-Key: k-1\r\n", Some(call("echo"))).await;
+    assert_eq!((job.status, job.header("idempotency-replayed")), (202, None), "{}", job.json());
+
     for wrong in ["Idempotency-Key: \r\n", "Idempotency-Key: a b\r\n", "Idempotency-Key: a\r\nIdempotency-Key: b\r\n"] {
         assert_eq!(send(wrong, call("echo")).await.status, 400, "{wrong:?}");
     }

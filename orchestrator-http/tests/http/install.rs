@@ -49,9 +49,13 @@ pub(crate) async fn start() -> Install {
 }
 
 pub(crate) async fn start_with(limits: ApiLimits) -> Install {
+    start_in("dev", limits).await
+}
+
+pub(crate) async fn start_in(environment: &str, limits: ApiLimits) -> Install {
     let (clock, hanging) = (SystemClock::shared(), Arc::new(Hanging::default()));
     let engine = Orchestrator::builder()
-        .environment("dev")
+        .environment(environment)
         .store(Arc::new(MemoryStore::new(clock.clone())))
         .keys(Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())))
         .connector(Fake(hanging.clone()))
@@ -60,7 +64,7 @@ pub(crate) async fn start_with(limits: ApiLimits) -> Install {
         .await
         .unwrap();
     let keys = SigningKeys::of(SigningKey::generate().unwrap());
-    let tokens = TokenAuthority::builder("dev".parse().unwrap(), keys, clock).build().unwrap();
+    let tokens = TokenAuthority::builder(environment.parse().unwrap(), keys, clock).build().unwrap();
     let (tokens, metrics) = (Arc::new(tokens), Arc::new(Metrics::default()));
     let api = Api::new(engine.clone(), tokens.clone(), metrics, limits);
     let stop = CancellationToken::new();

@@ -1,7 +1,5 @@
 //! `/execute`: the happy path; a timeout; retries to success; the breaker opening and recovering.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use orchestrator_types::{AttemptOutcome, ConnectorConfig, Policy};
 use serde_json::json;
@@ -9,7 +7,7 @@ use serde_json::json;
 use super::super::report::{Evidence, Report};
 use super::super::stage::Stage;
 use super::super::upstream::Mood;
-use super::{Guest, attempts, call, problem, record, until};
+use super::{Guest, attempts, call, problem, record};
 
 /// The connector of this chapter: the bundle's, under a policy with short times.
 pub(super) const CONNECTOR: &str = "fragile-api";
@@ -103,13 +101,22 @@ async fn opens(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
         }
     };
     let before = stage.upstream.calls();
-    let spared = problem(guest.client.execute(&call(CONNECTOR, "GET")?).await, "breaker_open")?;
+    let Err(refused) = guest.client.execute(&call(CONNECTOR, "GET")?).await else {
+        anyhow::bail!("a call went through an open breaker")
+    };
     ensure!(stage.upstream.calls() == before, "the upstream was called although the breaker is open");
+    let told = refused.retry_after().context("the refusal carries no Retry-After")?;
+    let spared = problem(Err(refused), "breaker_open")?;
     stage.upstream.be(Mood::Fine);
-    let answer =
-        until(Duration::from_secs(10), || async { Ok(guest.client.execute(&call(CONNECTOR, "GET")?).await?) }).await?;
+    // A well-behaved caller comes back when it was told to.
+    tokio::time::sleep(told).await;
+    let answer = guest.client.execute(&call(CONNECTOR, "GET")?).await?;
     let record = record(guest, &spared).await?;
-    let mut evidence = vec![format!("after {failed} failed calls: 503 {}; no byte reaches the upstream", opened.code)];
+    let mut evidence = vec![format!(
+        "503 {} after {failed} more failures; Retry-After {} s; no byte reaches the upstream",
+        opened.code,
+        told.as_secs()
+    )];
     evidence.extend(attempts(&record));
     evidence.push(format!("once it had recovered a probe closed the breaker: {}", answer.id));
     Ok(evidence)
