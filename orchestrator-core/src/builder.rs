@@ -183,6 +183,7 @@ impl Builder {
             stopping: CancellationToken::new(),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            calls: TaskTracker::new(),
             worker_tasks: TaskTracker::new(),
         });
         let stopping = engine.stopping.clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_types::{Environment, Page, ProductConfig, RequestView, WorkspaceId, WorkspaceStatus};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) stopping: CancellationToken,
     pub(crate) draining: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Calls that have begun: they are finished although their caller went away.
+    pub(crate) calls: TaskTracker,
     pub(crate) worker_tasks: TaskTracker,
 }
 
@@ -144,6 +147,21 @@ impl Engine {
             None => {}
         }
     }
+}
+
+/// No page is longer, and none is empty for ever.
+const PAGE: usize = 500;
+/// Nobody waits longer for something to happen.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many items a page has, if so many are wanted.
+pub(crate) fn page_size(wanted: usize) -> usize {
+    wanted.clamp(1, PAGE)
+}
+
+/// Until when to wait, if so long is wanted.
+pub(crate) fn wait_until(wait: Duration) -> Instant {
+    Instant::now() + wait.min(LONGEST_WAIT)
 }
 
 /// A page of what was read with one item more than wanted.
@@ -350,9 +368,16 @@ impl Orchestrator {
         self.0.draining.cancel();
         self.0.worker_tasks.close();
         // The worker gives back by itself what is left after the drain; a little more is for writing that down.
-        let worker_done = tokio::time::timeout(drain + Duration::from_secs(5), self.0.worker_tasks.wait()).await;
-        if worker_done.is_err() {
+        self.0.calls.close();
+        let (worker, calls) = tokio::join!(
+            tokio::time::timeout(drain.saturating_add(Duration::from_secs(5)), self.0.worker_tasks.wait()),
+            tokio::time::timeout(drain, self.0.calls.wait()),
+        );
+        if worker.is_err() {
             tracing::warn!("the worker did not stop in time: its leases end by themselves");
+        }
+        if calls.is_err() {
+            tracing::warn!(count = self.0.calls.len(), "calls did not end in time: their outcome is not recorded");
         }
         self.0.recorder.flush().await;
         self.0.stopping.cancel();

@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets (route templates, status classes, known providers), so that no caller can grow them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,6 +89,8 @@ pub struct Reading {
     pub labels: Vec<(&'static str, String)>,
     /// The value.
     pub value: f64,
+    /// Whether it only grows.
+    pub counter: bool,
 }
 
 /// Reads gauges of the engine when somebody scrapes.
@@ -163,9 +166,10 @@ impl Metrics {
         // Writing to a string does not fail.
         text::encode_registry(&mut text, &self.registry).ok();
         text::encode_registry(&mut text, &gauges).ok();
+        // A family without labels is written with an empty pair of braces, which says nothing.
+        let text = text.replace("{} ", " ");
         if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            text::encode_eof(&mut text).ok();
-            return (OPEN_METRICS, text);
+            return (OPEN_METRICS, text + "# EOF\n");
         }
         (CLASSIC, classic(&text))
     }
@@ -173,17 +177,25 @@ impl Metrics {
 
 /// Each name once, with all its readings.
 fn register(registry: &mut Registry, readings: Vec<Reading>) {
-    type Gauges = Family<Vec<(&'static str, String)>, Gauge<f64, AtomicU64>>;
-    let mut families: Vec<(&'static str, Gauges)> = Vec::new();
-    for reading in readings {
-        let known = families.iter().position(|(name, _)| *name == reading.name);
-        let at = known.unwrap_or_else(|| {
-            let family = Gauges::default();
-            registry.register(reading.name, reading.help, family.clone());
-            families.push((reading.name, family));
-            families.len() - 1
-        });
-        families[at].1.get_or_create(&reading.labels).set(reading.value);
+    type Labels = Vec<(&'static str, String)>;
+    let mut gauges: HashMap<&'static str, Family<Labels, Gauge<f64, AtomicU64>>> = HashMap::new();
+    let mut counters: HashMap<&'static str, Family<Labels, Counter<f64, AtomicU64>>> = HashMap::new();
+    for Reading { name, help, labels, value, counter } in readings {
+        if counter {
+            let family = counters.entry(name).or_insert_with(|| {
+                let family = Family::default();
+                registry.register(name, help, Family::clone(&family));
+                family
+            });
+            family.get_or_create(&labels).inc_by(value);
+        } else {
+            let family = gauges.entry(name).or_insert_with(|| {
+                let family = Family::default();
+                registry.register(name, help, Family::clone(&family));
+                family
+            });
+            family.get_or_create(&labels).set(value);
+        }
     }
 }
 
@@ -243,6 +255,7 @@ mod tests {
                 help: "Jobs that wait",
                 labels: vec![("workspace", workspace.to_owned())],
                 value,
+                counter: false,
             };
             vec![depth("a-dev", 3.0), depth("b\"\n-dev", 4.0)]
         }

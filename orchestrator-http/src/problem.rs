@@ -235,13 +235,18 @@ impl From<orchestrator_core::Error> for Refusal {
         use orchestrator_core::Error;
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(%error, source = std::error::Error::source(&error).map(tracing::field::display), "internal");
+            tracing::error!(?error, "an internal error");
             return Self::internal();
         }
+        let mut detail = error.to_string();
         if let Error::Unavailable(cause) = &error {
             tracing::warn!(%cause, "the store does not do it");
+            if status == StatusCode::BAD_REQUEST {
+                // What the store says names its own insides.
+                detail = "the store cannot hold a value of this request".to_owned();
+            }
         }
-        let mut refusal = Self::new(status, error.code().to_owned(), error.to_string());
+        let mut refusal = Self::new(status, error.code().to_owned(), detail);
         refusal.0.retry_after = error.retry_after();
         refusal = refusal.errors(error.field_errors().to_vec());
         match error {

@@ -3,7 +3,7 @@
 use orchestrator_types::{AuditRecord, AuditVerification, Page, WorkspaceId};
 
 use super::Verifier;
-use crate::engine::{Engine, page};
+use crate::engine::{Engine, page, page_size};
 use crate::error::Error;
 use crate::store::Owner;
 
@@ -24,6 +24,7 @@ impl Audit<'_> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<AuditRecord>, Error> {
+        let limit = page_size(limit);
         let owner = self.owner(workspace).await?;
         let after = crate::engine::cursor::<u64>(cursor)?.unwrap_or(0);
         let items = self.0.store.audit(&owner, after, limit + 1).await?;

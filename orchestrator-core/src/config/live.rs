@@ -97,6 +97,11 @@ impl PolicyStates {
         states
     }
 
+    /// Forgets a workspace that is gone.
+    pub(crate) fn drop_all(&self, workspace: &WorkspaceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(workspace);
+    }
+
     /// How many workspaces and lanes are remembered.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()

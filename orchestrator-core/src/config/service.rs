@@ -10,7 +10,7 @@ use super::document::{POINTER, StoredPointer, StoredVersion, content_hash, decod
 use super::resource::ResourceKind;
 use super::{changes, validate};
 use crate::actor::{Actor, Reason};
-use crate::engine::Engine;
+use crate::engine::{Engine, page_size};
 use crate::error::Error;
 use crate::store::{CommitError, ControlChange, Expect, NewEvent, Owner, RecordKind, RecordWrite};
 
@@ -78,6 +78,7 @@ impl Configs<'_> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<ConfigVersionSummary>, Error> {
+        let limit = page_size(limit);
         let pointer = self.pointer(workspace).await?;
         let after = match cursor {
             Some(cursor) => {

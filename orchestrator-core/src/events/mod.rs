@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrator_types::{EventId, EventView, Page, WorkspaceId};
 use tokio::time::{Instant, timeout};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, page_size, wait_until};
 use crate::error::Error;
 use crate::store::{EventFilter, EventPage};
 
@@ -50,7 +50,8 @@ impl Events<'_> {
         limit: usize,
         wait: Duration,
     ) -> Result<EventPage, Error> {
-        let deadline = Instant::now() + wait;
+        let deadline = wait_until(wait);
+        let limit = page_size(limit);
         let mut after = after;
         let mut flushed = false;
         loop {

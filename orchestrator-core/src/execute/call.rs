@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use orchestrator_types::Policy;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -120,7 +122,12 @@ impl Service<CallRequest> for Caller {
 
     fn call(&mut self, request: CallRequest) -> Self::Future {
         Box::pin(async move {
-            let result = request.0.attempt.attempt().await;
+            let attempt = AssertUnwindSafe(request.0.attempt.attempt()).catch_unwind();
+            // A connector that panics fails its own attempt: the call is recorded like any other.
+            let result = attempt.await.unwrap_or_else(|_| {
+                tracing::error!("a connector or callback transport panicked");
+                Err(CallError::new(CallErrorKind::Failed, Sent::Maybe, "the connector failed without an answer"))
+            });
             request.0.trace.answered(result.as_ref());
             result.map_err(CallFault::Call)
         })
@@ -153,8 +160,10 @@ impl From<Infallible> for CallFault {
 impl CallFault {
     /// Whether the same call may succeed later, and when the upstream asked to come back.
     pub(crate) fn may_pass(&self) -> Option<Option<Duration>> {
-        match CallClasses.classify(Err(self)) {
-            Class::Retryable { retry_after, .. } => Some(retry_after),
+        match (self, CallClasses.classify(Err(self))) {
+            // Final for this call; another one may be let through.
+            (Self::Rate(_) | Self::Concurrency(_) | Self::Breaker(_), _) => Some(self.retry_after()),
+            (_, Class::Retryable { retry_after, .. }) => Some(retry_after),
             _ => None,
         }
     }

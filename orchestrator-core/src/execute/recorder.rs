@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::store::{RequestEntry, Store, StoreError};
 
 const WAITING: usize = 8_192;
 const BATCH: usize = 256;
 const TRIES: u32 = 5;
+const FLUSH: Duration = Duration::from_secs(5);
 
 enum Message {
     Entry(Box<RequestEntry>),
@@ -38,12 +40,17 @@ impl Recorder {
         }
     }
 
-    /// Waits until everything handed in before is written.
+    /// Waits until everything handed in before is written, or the store took too long.
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.sender.send(Message::Flush(done)).await.is_ok() {
-            // An error means that the writer is gone: then there is nothing to wait for.
-            let _ = written.await;
+        let flushed = async {
+            if self.sender.send(Message::Flush(done)).await.is_ok() {
+                // An error means that the writer is gone: then there is nothing to wait for.
+                let _ = written.await;
+            }
+        };
+        if timeout(FLUSH, flushed).await.is_err() {
+            tracing::warn!("the request log is behind: what is read now may lack the last of it");
         }
     }
 
@@ -65,11 +72,8 @@ async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dro
             }
         }
         if !entries.is_empty() {
-            let count = entries.len() as u64;
-            if let Err(error) = persist(store.as_ref(), entries).await {
-                dropped.fetch_add(count, Ordering::Relaxed);
-                tracing::warn!(%error, count, "request-log records were dropped");
-            }
+            let lost = persist(store.as_ref(), entries).await;
+            dropped.fetch_add(lost, Ordering::Relaxed);
         }
         for done in waiting {
             // Whoever waited may have gone away.
@@ -78,14 +82,37 @@ async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dro
     }
 }
 
-async fn persist(store: &dyn Store, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+/// Answers how many were dropped.
+async fn persist(store: &dyn Store, entries: Vec<RequestEntry>) -> u64 {
+    match attempt(store, &entries).await {
+        Ok(()) => 0,
+        // One of them is refused: the others are of strangers, who do not pay for it.
+        Err(StoreError::Refused(_)) if entries.len() > 1 => {
+            let mut lost = 0;
+            for entry in entries {
+                lost += u64::from(dropped(attempt(store, &[entry]).await, 1));
+            }
+            lost
+        }
+        failed => {
+            let count = entries.len() as u64;
+            if dropped(failed, count) { count } else { 0 }
+        }
+    }
+}
+
+fn dropped(result: Result<(), StoreError>, count: u64) -> bool {
+    result.inspect_err(|error| tracing::warn!(%error, count, "request-log records were dropped")).is_err()
+}
+
+async fn attempt(store: &dyn Store, entries: &[RequestEntry]) -> Result<(), StoreError> {
     let mut wait = Duration::from_millis(50);
     for _ in 1..TRIES {
-        match store.log(entries.clone()).await {
+        match store.log(entries.to_vec()).await {
             Err(StoreError::Unavailable(_)) => tokio::time::sleep(wait).await,
             other => return other,
         }
         wait *= 2;
     }
-    store.log(entries).await
+    store.log(entries.to_vec()).await
 }

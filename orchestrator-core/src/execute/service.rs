@@ -18,7 +18,7 @@ use super::call::CallRequest;
 use super::failure::CallFailure;
 use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
-use crate::engine::Engine;
+use crate::engine::{Engine, page_size};
 use crate::error::Error;
 use crate::policy::RateLimitSnapshot;
 use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, NewEvent, RequestEntry};
@@ -108,6 +108,7 @@ impl Executions<'_> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<orchestrator_types::Page<RequestView>, Error> {
+        let limit = page_size(limit);
         self.0.workspace(workspace).await?;
         self.0.recorder.flush().await;
         let before = crate::engine::cursor::<RequestId>(cursor)?;
@@ -132,15 +133,15 @@ pub(crate) async fn execute(engine: &Arc<Engine>, workspace: &WorkspaceId, call:
     let live = engine.serving(workspace).await?;
     let connector = live.connectors.get(&call.connector).ok_or(Error::not_found("connector"))?.clone();
     let plan = plan(&connector, &call.operation, &call.input)?;
-    let id = ExecutionId::new();
-    if let Some((key, hash)) = &call.idempotency
-        && let Some(replayed) = begin(engine, &live, &connector, plan, id, key, *hash).await?
-    {
-        return Ok(replayed);
+    if call.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(Error::invalid("/timeout_ms", "at least 1"));
     }
-    let started_at = engine.clock.now();
-    let running = Running { engine: engine.clone(), live, connector, plan, call, id, started_at };
-    tokio::spawn(running.run()).await.map_err(|error| Error::Internal(error.to_string()))
+    let (id, started_at) = (ExecutionId::new(), engine.clock.now());
+    let running = Arc::new(Running { engine: engine.clone(), live, connector, plan, call, id, started_at });
+    match running.call.idempotency.clone() {
+        None => running.spawn(|running| async move { Ok(running.run().await) }).await,
+        Some((key, hash)) => under_key(running, key, hash).await,
+    }
 }
 
 /// Checks a call before anything is sent.
@@ -154,37 +155,32 @@ pub(crate) fn plan(connector: &LiveConnector, operation: &str, input: &Value) ->
     })
 }
 
-/// Notes that the call begins; or answers what an earlier one with the same key did.
-async fn begin(
-    engine: &Engine,
-    live: &LiveConfig,
-    connector: &LiveConnector,
-    plan: CallPlan,
-    execution: ExecutionId,
-    key: &IdempotencyKey,
-    request_hash: [u8; 32],
-) -> Result<Option<Executed>, Error> {
+/// Makes the call under its idempotency key; or answers what an earlier one with the same key did.
+async fn under_key(running: Arc<Running>, key: IdempotencyKey, request_hash: [u8; 32]) -> Result<Executed, Error> {
     let deadline = Instant::now() + WAIT_FOR_FIRST;
-    let total = Duration::from_millis(connector.policy.timeout.total_ms);
+    let total = Duration::from_millis(running.connector.policy.timeout.total_ms);
     let mut take_over = false;
     let mut pause = Duration::from_millis(5);
     loop {
-        let valid_until = engine.clock.now().after(total + GRACE);
-        let begin = Begin { key: key.clone(), request_hash, execution, valid_until, take_over };
-        match engine.store.begin(&live.workspace, begin).await? {
-            Begun::Fresh => return Ok(None),
-            Begun::Done(answer) => return replay(&answer, connector).map(Some),
-            Begun::Mismatch => return Err(Error::IdempotencyMismatch),
-            Begun::Unknown(_) if plan.idempotent && !take_over => take_over = true,
-            Begun::Unknown(first) => {
-                let last_step = "the call was about to be sent".to_owned();
-                return Err(Error::OutcomeUnknown { execution: first.to_string(), last_step });
-            }
-            Begun::Running(_) if Instant::now() >= deadline => return Err(Error::IdempotencyInProgress),
-            Begun::Running(_) => {
-                tokio::time::sleep_until((Instant::now() + pause).min(deadline)).await;
-                pause = (pause * 2).min(Duration::from_millis(250));
-            }
+        let valid_until = running.engine.clock.now().after(total + GRACE);
+        let begin = Begin { key: key.clone(), request_hash, execution: running.id, valid_until, take_over };
+        match running.spawn(|running| async move { running.begin(begin).await }).await? {
+            Step::Made(executed) => return Ok(*executed),
+            Step::Known(begun) => match begun {
+                Begun::Fresh => return Err(Error::Internal("a call was begun and not made".to_owned())),
+                Begun::Done(answer) => return replay(&answer, &running.connector),
+                Begun::Mismatch => return Err(Error::IdempotencyMismatch),
+                Begun::Unknown(_) if running.plan.idempotent && !take_over => take_over = true,
+                Begun::Unknown(first) => {
+                    let last_step = "the call was about to be sent".to_owned();
+                    return Err(Error::OutcomeUnknown { execution: first.to_string(), last_step });
+                }
+                Begun::Running(_) if Instant::now() >= deadline => return Err(Error::IdempotencyInProgress),
+                Begun::Running(_) => {
+                    tokio::time::sleep_until((Instant::now() + pause).min(deadline)).await;
+                    pause = (pause * 2).min(Duration::from_millis(250));
+                }
+            },
         }
     }
 }
@@ -199,8 +195,33 @@ fn replay(answer: &[u8], connector: &LiveConnector) -> Result<Executed, Error> {
     Ok(Executed { result, replayed: true, rate_limit })
 }
 
+/// One look at an idempotency key.
+enum Step {
+    /// The key was free, and the call is made.
+    Made(Box<Executed>),
+    /// The key is not.
+    Known(Begun),
+}
+
 impl Running {
-    async fn run(self) -> Executed {
+    /// Does a step in a task of its own, so that it is finished whether or not its caller stays.
+    async fn spawn<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+        self: &Arc<Self>,
+        step: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Error> {
+        let step = self.engine.calls.spawn(step(self.clone()));
+        step.await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
+    /// Notes that the call begins, and makes it: nobody may come in between, or the key would name a call that never was.
+    async fn begin(&self, begin: Begin) -> Result<Step, Error> {
+        match self.engine.store.begin(&self.live.workspace, begin).await? {
+            Begun::Fresh => Ok(Step::Made(Box::new(self.run().await))),
+            known => Ok(Step::Known(known)),
+        }
+    }
+
+    async fn run(&self) -> Executed {
         let context = CallContext::new(
             self.live.workspace.clone(),
             self.connector.name.clone(),

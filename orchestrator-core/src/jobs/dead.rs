@@ -11,7 +11,7 @@ use serde_json::json;
 use super::view::dead_letter;
 use crate::actor::{Actor, Reason};
 use crate::config::LiveConfig;
-use crate::engine::{Engine, cursor, page};
+use crate::engine::{Engine, cursor, page, page_size};
 use crate::error::Error;
 use crate::store::{DeadFilter, JobKind, JobRecord, Moved};
 
@@ -35,6 +35,7 @@ impl DeadLetters<'_> {
         from: Option<&str>,
         limit: usize,
     ) -> Result<Page<DeadLetter>, Error> {
+        let limit = page_size(limit);
         self.0.workspace(workspace).await?;
         let records = self.0.store.dead(workspace, &dead_filter(filter), cursor(from)?, limit + 1).await?;
         Ok(page(records, limit, |record| record.job.id.to_string()).map(dead_letter))

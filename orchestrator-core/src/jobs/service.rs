@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::view::job_view;
 use crate::config::LiveConfig;
-use crate::engine::{Engine, cursor, page};
+use crate::engine::{Engine, cursor, page, page_size, wait_until};
 use crate::error::Error;
 use crate::execute::plan;
 use crate::store::{Cancelled, Enqueue, Enqueued, IdempotentAnswer, JobFilter, JobKind, JobRecord, NewEvent, NewJob};
@@ -84,10 +84,12 @@ impl Jobs<'_> {
         }
         let now = self.0.clock.now();
         let mut jobs = Vec::with_capacity(calls.len());
+        let mut problems = Problems::default();
         for (index, call) in calls.into_iter().enumerate() {
             let at = prefix.map(|prefix| format!("{prefix}/{index}")).unwrap_or_default();
-            jobs.push(new_job(&live, call, trace_id, now, &at)?);
+            jobs.extend(new_job(&live, call, trace_id, now, &at, &mut problems)?);
         }
+        problems.none()?;
         let accepted: Vec<_> = jobs.iter().map(|job| accepted(job, now)).collect();
         let idempotency = match idempotency {
             Some((key, request_hash)) => {
@@ -114,7 +116,7 @@ impl Jobs<'_> {
     /// No such workspace or job, or the store.
     pub async fn get(&self, workspace: &WorkspaceId, id: JobId, wait: Duration) -> Result<JobView, Error> {
         self.0.workspace(workspace).await?;
-        let deadline = Instant::now() + wait;
+        let deadline = wait_until(wait);
         loop {
             let mut changes = self.0.hub.watch(workspace);
             let record = self.0.store.job(workspace, id).await?;
@@ -144,6 +146,7 @@ impl Jobs<'_> {
         from: Option<&str>,
         limit: usize,
     ) -> Result<Page<JobView>, Error> {
+        let limit = page_size(limit);
         self.0.workspace(workspace).await?;
         let filter = JobFilter { status, connector };
         let records = self.0.store.jobs(workspace, &filter, cursor(from)?, limit + 1).await?;
@@ -189,19 +192,50 @@ fn accepted(job: &NewJob, now: Timestamp) -> JobAccepted {
     JobAccepted { id: job.id, status, created_at: now, trace_id: job.trace_id }
 }
 
-fn new_job(live: &LiveConfig, call: JobCall, trace_id: TraceId, now: Timestamp, at: &str) -> Result<NewJob, Error> {
-    let connector = live.connectors.get(&call.connector).ok_or(Error::not_found("connector"))?;
-    plan(connector, &call.operation, &call.input).map_err(|error| match error {
-        Error::InvalidInput(errors) => {
-            let under = |error: FieldError| FieldError::new(format!("{at}{}", error.pointer), error.detail);
-            Error::InvalidInput(errors.into_iter().map(under).collect())
+/// Everything that is wrong with the jobs of a request.
+#[derive(Default)]
+struct Problems {
+    errors: Vec<FieldError>,
+    in_input: bool,
+}
+
+impl Problems {
+    fn none(self) -> Result<(), Error> {
+        match self {
+            Self { errors, .. } if errors.is_empty() => Ok(()),
+            Self { errors, in_input: true } => Err(Error::InvalidInput(errors)),
+            Self { errors, .. } => Err(Error::InvalidRequest(errors)),
         }
-        other => other,
-    })?;
-    let mut errors = Vec::new();
+    }
+}
+
+/// The job that a call asks for; `None` if something is wrong with it, which is then among the problems.
+fn new_job(
+    live: &LiveConfig,
+    call: JobCall,
+    trace_id: TraceId,
+    now: Timestamp,
+    at: &str,
+    problems: &mut Problems,
+) -> Result<Option<NewJob>, Error> {
+    let connector = live.connectors.get(&call.connector).ok_or(Error::not_found("connector"))?;
+    let before = problems.errors.len();
+    match plan(connector, &call.operation, &call.input) {
+        Ok(_) => {}
+        Err(Error::InvalidInput(errors)) => {
+            let under = |error: FieldError| FieldError::new(format!("{at}{}", error.pointer), error.detail);
+            problems.in_input = true;
+            problems.errors.extend(errors.into_iter().map(under));
+        }
+        Err(other) => return Err(other),
+    }
+    let errors = &mut problems.errors;
     let mut wrong = |field: &str, detail: &str| errors.push(FieldError::new(format!("{at}/{field}"), detail));
     if call.priority.is_some_and(|priority| priority > 9) {
         wrong("priority", "0 to 9");
+    }
+    if call.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        wrong("timeout_ms", "at least 1");
     }
     if call.run_at.is_some() && call.delay.is_some() {
         wrong("delay_ms", "either `run_at` or `delay_ms`");
@@ -227,11 +261,11 @@ fn new_job(live: &LiveConfig, call: JobCall, trace_id: TraceId, now: Timestamp, 
     if call.callback.as_ref().is_some_and(|name| !live.callbacks.contains_key(name)) {
         wrong("callback", "there is no such callback in the active config");
     }
-    if !errors.is_empty() {
-        return Err(Error::InvalidRequest(errors));
+    if errors.len() > before {
+        return Ok(None);
     }
     let input = serde_json::to_vec(&call.input).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(NewJob {
+    Ok(Some(NewJob {
         id: JobId::new(),
         kind: JobKind::Call,
         max_attempts: call.max_attempts.unwrap_or(connector.policy.job_retry.max_attempts),
@@ -247,5 +281,5 @@ fn new_job(live: &LiveConfig, call: JobCall, trace_id: TraceId, now: Timestamp, 
         subject: None,
         delivery_id: None,
         trace_id,
-    })
+    }))
 }

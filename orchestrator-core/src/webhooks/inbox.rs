@@ -7,7 +7,7 @@ use serde_json::json;
 use super::ingest::webhook_job;
 use crate::actor::{Actor, Reason};
 use crate::callback::{WebhookDelivery, render_webhook};
-use crate::engine::{Engine, cursor, page};
+use crate::engine::{Engine, cursor, page, page_size};
 use crate::error::Error;
 use crate::store::{Enqueue, InboxRecord, JobRecord, JobState, Moved};
 
@@ -26,6 +26,7 @@ impl Inbox<'_> {
         from: Option<&str>,
         limit: usize,
     ) -> Result<Page<InboxView>, Error> {
+        let limit = page_size(limit);
         self.0.workspace(workspace).await?;
         let records = self.0.store.inbox(workspace, cursor(from)?, limit + 1).await?;
         let found = page(records, limit, |record| record.entry.id.to_string());

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::actor::{Actor, Reason};
 use crate::config::{StoredPointer, StoredVersion, content_hash, document, routes_of, template, validate, version_key};
-use crate::engine::Engine;
+use crate::engine::{Engine, page_size};
 use crate::error::Error;
 use crate::store::{CommitError, ControlChange, Expect, NewEvent, Owner, RecordKind, RecordWrite};
 
@@ -113,6 +113,7 @@ impl Workspaces<'_> {
     /// # Errors
     /// The store does not answer, or the cursor is none.
     pub async fn list(&self, cursor: Option<&str>, limit: usize) -> Result<Page<WorkspaceView>, Error> {
+        let limit = page_size(limit);
         let mut after = match cursor {
             Some(cursor) => Some(cursor.parse().map_err(|_| Error::invalid("/cursor", "not a cursor of this list"))?),
             None => None,
@@ -193,6 +194,9 @@ impl Workspaces<'_> {
             match self.0.store.commit(change).await {
                 Ok(_) => {
                     self.0.snapshots.forget(name);
+                    if status == WorkspaceStatus::Deleted {
+                        self.0.states.drop_all(name);
+                    }
                     return Ok(view(name, &workspace, version));
                 }
                 Err(CommitError::Conflict { .. }) => {}

@@ -14,7 +14,7 @@ use orchestrator_types::{TraceId, WorkspaceId};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
@@ -71,7 +71,8 @@ async fn handle(State(state): State<Outermost>, mut request: Request, next: Next
     let span = tracing::info_span!("request", trace_id = %trace);
     let handler = Handler {
         // A change that has begun is finished though nobody waits for it any more; a question is dropped.
-        abandoned: matches!(method, Method::GET | Method::HEAD | Method::OPTIONS),
+        question: matches!(method, Method::GET | Method::HEAD | Method::OPTIONS),
+        span: span.clone(),
         task: tracker.spawn(next.run(request).instrument(span.clone())),
     };
     let mut response = handler.await.unwrap_or_else(|panic| {
@@ -129,7 +130,8 @@ fn dress(headers: &mut HeaderMap, trace: TraceId) {
 /// A running handler. Awaiting it gives its answer, or what it panicked with.
 struct Handler {
     task: JoinHandle<Response>,
-    abandoned: bool,
+    span: Span,
+    question: bool,
 }
 
 impl Future for Handler {
@@ -146,8 +148,11 @@ impl Future for Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if self.abandoned {
-            self.task.abort();
+        if !self.task.is_finished() {
+            tracing::info!(parent: &self.span, "the caller went away");
+            if self.question {
+                self.task.abort();
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::problem::Refusal;
 
 /// Read a workspace's audit trail
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/audit", tag = "audit", params(PageQuery),
+    get, path = "/workspaces/{ws}/audit", tag = "audit", operation_id = "list_audit", params(PageQuery),
     responses((status = 200, description = "A page", body = Page<AuditRecord>))
 )]
 pub(super) async fn of_workspace(
@@ -26,7 +26,7 @@ pub(super) async fn of_workspace(
 ///
 /// Walks the whole chain. Compare the head with what was logged, to see that the tail was not cut.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/audit/verify", tag = "audit",
+    get, path = "/workspaces/{ws}/audit/verify", tag = "audit", operation_id = "verify_audit",
     responses((status = 200, description = "What was found", body = AuditVerification))
 )]
 pub(super) async fn verify_workspace(
@@ -38,7 +38,7 @@ pub(super) async fn verify_workspace(
 
 /// Read the install's own audit trail
 #[utoipa::path(
-    get, path = "/audit", tag = "audit", params(PageQuery),
+    get, path = "/audit", tag = "audit", operation_id = "list_install_audit", params(PageQuery),
     responses((status = 200, description = "A page", body = Page<AuditRecord>))
 )]
 pub(super) async fn of_install(
@@ -50,7 +50,7 @@ pub(super) async fn of_install(
 
 /// Verify the install's own audit trail
 #[utoipa::path(
-    get, path = "/audit/verify", tag = "audit",
+    get, path = "/audit/verify", tag = "audit", operation_id = "verify_install_audit",
     responses((status = 200, description = "What was found", body = AuditVerification))
 )]
 pub(super) async fn verify_install(State(api): State<Api>) -> Result<Json<AuditVerification>, Refusal> {

@@ -15,7 +15,7 @@ use crate::problem::Refusal;
 ///
 /// Without secrets: it names them only.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/bundle", tag = "bundles",
+    get, path = "/workspaces/{ws}/bundle", tag = "bundles", operation_id = "export_bundle",
     responses((status = 200, description = "The workspace as one document", body = Bundle))
 )]
 pub(super) async fn export(
@@ -38,7 +38,7 @@ pub(super) struct ImportQuery {
 ///
 /// Creates it if it is absent. Importing the same again changes nothing.
 #[utoipa::path(
-    put, path = "/workspaces/{ws}/bundle", tag = "bundles", params(ImportQuery), request_body = Bundle,
+    put, path = "/workspaces/{ws}/bundle", tag = "bundles", operation_id = "import_bundle", params(ImportQuery), request_body = Bundle,
     responses((status = 200, description = "What is, or would be, different", body = BundleResult))
 )]
 pub(super) async fn import(

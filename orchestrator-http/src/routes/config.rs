@@ -16,7 +16,7 @@ use crate::problem::Refusal;
 ///
 /// The `settings` of the active config version.
 #[utoipa::path(
-    get, path = "/config", tag = "exec",
+    get, path = "/config", tag = "exec", operation_id = "get_product_config",
     params(("If-None-Match" = Option<String>, Header, description = "An `ETag`: if it still is, the answer is 304")),
     responses((status = 200, description = "The documents", body = ProductConfig), (status = 304, description = "As known"))
 )]

@@ -19,7 +19,7 @@ use crate::problem::Refusal;
 
 /// Look at the active config
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/config", tag = "config",
+    get, path = "/workspaces/{ws}/config", tag = "config", operation_id = "get_active_config",
     params(("If-None-Match" = Option<String>, Header, description = "An `ETag`: if it still is, the answer is 304")),
     responses((status = 200, description = "The active version", body = ConfigVersion), (status = 304, description = "As known"))
 )]
@@ -37,7 +37,7 @@ pub(super) async fn active(
 
 /// List config versions
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/configs", tag = "config", params(PageQuery),
+    get, path = "/workspaces/{ws}/configs", tag = "config", operation_id = "list_configs", params(PageQuery),
     responses((status = 200, description = "A page", body = Page<ConfigVersionSummary>))
 )]
 pub(super) async fn versions(
@@ -50,7 +50,7 @@ pub(super) async fn versions(
 
 /// Look at a config version
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/configs/{version}", tag = "config",
+    get, path = "/workspaces/{ws}/configs/{version}", tag = "config", operation_id = "get_config",
     responses((status = 200, description = "The version", body = ConfigVersion))
 )]
 pub(super) async fn version(
@@ -62,7 +62,7 @@ pub(super) async fn version(
 
 /// Compare two config versions
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/configs/{from}/diff/{to}", tag = "config",
+    get, path = "/workspaces/{ws}/configs/{from}/diff/{to}", tag = "config", operation_id = "diff_configs",
     responses((status = 200, description = "Each difference", body = ConfigDiff))
 )]
 pub(super) async fn diff(
@@ -77,7 +77,7 @@ pub(super) async fn diff(
 /// The whole document is checked. The same content makes no version. Unless `activate` is `false` it is live when this
 /// answers.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/configs", tag = "config", request_body = ConfigRequest,
+    post, path = "/workspaces/{ws}/configs", tag = "config", operation_id = "create_config", request_body = ConfigRequest,
     params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
     responses(
         (status = 201, description = "The new version", body = ConfigVersion),
@@ -98,7 +98,7 @@ pub(super) async fn add(
 
 /// Activate a config version
 #[utoipa::path(
-    put, path = "/workspaces/{ws}/config-pointer", tag = "config", request_body = PointerRequest,
+    put, path = "/workspaces/{ws}/config-pointer", tag = "config", operation_id = "activate_config", request_body = PointerRequest,
     params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced")),
     responses((status = 200, description = "The version that is active now", body = ConfigVersion))
 )]
@@ -119,7 +119,7 @@ pub(super) async fn point(
 ///
 /// To the version that was active before the active one.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/rollback", tag = "config", request_body = ReasonRequest,
+    post, path = "/workspaces/{ws}/rollback", tag = "config", operation_id = "rollback_config", request_body = ReasonRequest,
     params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced")),
     responses((status = 200, description = "The version that is active now", body = ConfigVersion))
 )]

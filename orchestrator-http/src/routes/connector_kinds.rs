@@ -11,7 +11,7 @@ use crate::api::Api;
 ///
 /// Settings and operations as JSON Schema, and the slots that secrets fill.
 #[utoipa::path(
-    get, path = "/connector-kinds", tag = "config",
+    get, path = "/connector-kinds", tag = "config", operation_id = "list_connector_kinds",
     responses((status = 200, description = "All of them", body = Page<ConnectorKindView>))
 )]
 pub(super) async fn list(State(api): State<Api>) -> Json<Page<ConnectorKindView>> {

@@ -35,7 +35,7 @@ pub(super) struct DlqQuery {
 ///
 /// The newest first.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/dlq", tag = "dlq", params(DlqQuery),
+    get, path = "/workspaces/{ws}/dlq", tag = "dlq", operation_id = "list_dead_letters", params(DlqQuery),
     responses((status = 200, description = "A page", body = Page<DeadLetter>))
 )]
 pub(super) async fn list(
@@ -52,7 +52,7 @@ pub(super) async fn list(
 ///
 /// By their ids or by a filter; paced at the workspace's own limits.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/dlq/replay", tag = "dlq", request_body = DlqRequest,
+    post, path = "/workspaces/{ws}/dlq/replay", tag = "dlq", operation_id = "replay_dead_letters", request_body = DlqRequest,
     responses((status = 200, description = "What was replayed", body = DlqResult))
 )]
 pub(super) async fn replay(
@@ -68,7 +68,7 @@ pub(super) async fn replay(
 ///
 /// For good.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/dlq/purge", tag = "dlq", request_body = DlqRequest,
+    post, path = "/workspaces/{ws}/dlq/purge", tag = "dlq", operation_id = "purge_dead_letters", request_body = DlqRequest,
     responses((status = 200, description = "What was purged", body = DlqResult))
 )]
 pub(super) async fn purge(

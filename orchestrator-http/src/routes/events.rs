@@ -46,7 +46,7 @@ pub(super) struct EventsQuery {
 /// Events of the workspace in their one order, from after `after`. With `Accept: text/event-stream` they are streamed as
 /// they come, each with its id, and resume from `Last-Event-ID`.
 #[utoipa::path(
-    get, path = "/events", tag = "events",
+    get, path = "/events", tag = "events", operation_id = "list_events",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "Where a stream resumes")),
     responses((status = 200, description = "A page, or the stream", content(
         (Page<EventView> = "application/json"),

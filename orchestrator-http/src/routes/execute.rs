@@ -21,7 +21,7 @@ use crate::problem::Refusal;
 /// Calls an operation of a connector under the workspace's policy, and waits for its outcome. A call that failed is a
 /// problem document with the execution's `id`.
 #[utoipa::path(
-    post, path = "/execute", tag = "exec", request_body = ExecuteRequest,
+    post, path = "/execute", tag = "exec", operation_id = "execute", request_body = ExecuteRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same key and body within 24 h get the first answer again")),
     responses((status = 200, description = "It succeeded", body = ExecuteResponse))
 )]
@@ -56,7 +56,7 @@ pub(super) async fn execute(
 ///
 /// The record of an execution: each attempt, the waits between them, and what each policy decided.
 #[utoipa::path(
-    get, path = "/executions/{id}", tag = "exec",
+    get, path = "/executions/{id}", tag = "exec", operation_id = "get_execution",
     responses((status = 200, description = "The record", body = ExecutionView))
 )]
 pub(super) async fn execution(

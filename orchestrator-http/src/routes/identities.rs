@@ -13,7 +13,7 @@ use crate::problem::Refusal;
 
 /// List service identities
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/identities", tag = "identities",
+    get, path = "/workspaces/{ws}/identities", tag = "identities", operation_id = "list_identities",
     responses((status = 200, description = "All of them", body = Page<IdentityView>))
 )]
 pub(super) async fn list(
@@ -27,7 +27,7 @@ pub(super) async fn list(
 ///
 /// Its secret is in this answer and nowhere else.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/identities", tag = "identities", request_body = IdentityRequest,
+    post, path = "/workspaces/{ws}/identities", tag = "identities", operation_id = "create_identity", request_body = IdentityRequest,
     responses((status = 201, description = "The identity and its secret", body = IdentityCreated))
 )]
 pub(super) async fn create(
@@ -44,7 +44,7 @@ pub(super) async fn create(
 ///
 /// Its tokens are refused within seconds.
 #[utoipa::path(
-    delete, path = "/workspaces/{ws}/identities/{name}", tag = "identities",
+    delete, path = "/workspaces/{ws}/identities/{name}", tag = "identities", operation_id = "delete_identity",
     responses((status = 204, description = "It is gone"))
 )]
 pub(super) async fn delete(

@@ -15,7 +15,7 @@ use crate::problem::Refusal;
 ///
 /// The newest first, without headers and bodies.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/inbox", tag = "inbox", params(PageQuery),
+    get, path = "/workspaces/{ws}/inbox", tag = "inbox", operation_id = "list_inbox", params(PageQuery),
     responses((status = 200, description = "A page", body = Page<InboxView>))
 )]
 pub(super) async fn list(
@@ -30,7 +30,7 @@ pub(super) async fn list(
 ///
 /// With its headers, that of the signature redacted, and its body.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/inbox/{id}", tag = "inbox",
+    get, path = "/workspaces/{ws}/inbox/{id}", tag = "inbox", operation_id = "get_inbox_entry",
     responses((status = 200, description = "The entry", body = InboxView))
 )]
 pub(super) async fn get(
@@ -42,7 +42,7 @@ pub(super) async fn get(
 
 /// Deliver an inbox entry again
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/inbox/{id}/replay", tag = "inbox", request_body = ReasonRequest,
+    post, path = "/workspaces/{ws}/inbox/{id}/replay", tag = "inbox", operation_id = "replay_inbox_entry", request_body = ReasonRequest,
     responses((status = 200, description = "The entry as it is now", body = InboxView))
 )]
 pub(super) async fn replay(

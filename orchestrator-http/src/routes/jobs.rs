@@ -25,7 +25,7 @@ use crate::problem::Refusal;
 ///
 /// Accepts a call to be made later; when this answers the job is durable.
 #[utoipa::path(
-    post, path = "/jobs", tag = "jobs", request_body = JobRequest,
+    post, path = "/jobs", tag = "jobs", operation_id = "submit_job", request_body = JobRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same key and body within 24 h get the first answer again")),
     responses((status = 202, description = "It is durable", body = JobAccepted))
 )]
@@ -48,7 +48,7 @@ pub(super) async fn submit(
 ///
 /// Up to 1,000 jobs, all or none.
 #[utoipa::path(
-    post, path = "/jobs/batch", tag = "jobs", request_body = JobBatchRequest,
+    post, path = "/jobs/batch", tag = "jobs", operation_id = "submit_jobs", request_body = JobBatchRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same key and body within 24 h get the first answer again")),
     responses((status = 202, description = "All of them are durable", body = JobBatchAccepted))
 )]
@@ -106,7 +106,7 @@ pub(super) struct JobQuery {
 ///
 /// With `wait_ms` the answer waits until the job has ended, or that time is over.
 #[utoipa::path(
-    get, path = "/jobs/{id}", tag = "jobs", params(JobQuery),
+    get, path = "/jobs/{id}", tag = "jobs", operation_id = "get_job", params(JobQuery),
     responses((status = 200, description = "The job", body = JobView))
 )]
 pub(super) async fn job(
@@ -140,7 +140,7 @@ pub(super) struct JobsQuery {
 ///
 /// The newest first.
 #[utoipa::path(
-    get, path = "/jobs", tag = "jobs", params(JobsQuery),
+    get, path = "/jobs", tag = "jobs", operation_id = "list_jobs", params(JobsQuery),
     responses((status = 200, description = "A page", body = Page<JobView>))
 )]
 pub(super) async fn jobs(
@@ -157,7 +157,7 @@ pub(super) async fn jobs(
 ///
 /// A call that has begun is finished, and its outcome is dropped.
 #[utoipa::path(
-    post, path = "/jobs/{id}/cancel", tag = "jobs",
+    post, path = "/jobs/{id}/cancel", tag = "jobs", operation_id = "cancel_job",
     responses((status = 200, description = "The job as it is now", body = JobView))
 )]
 pub(super) async fn cancel(

@@ -13,7 +13,7 @@ use crate::problem::Refusal;
 
 /// List operators
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/operators", tag = "operators",
+    get, path = "/workspaces/{ws}/operators", tag = "operators", operation_id = "list_operators",
     responses((status = 200, description = "All of them", body = Page<OperatorView>))
 )]
 pub(super) async fn list(
@@ -25,7 +25,7 @@ pub(super) async fn list(
 
 /// Look at an operator
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/operators/{sub}", tag = "operators",
+    get, path = "/workspaces/{ws}/operators/{sub}", tag = "operators", operation_id = "get_operator",
     responses((status = 200, description = "The operator", body = OperatorView))
 )]
 pub(super) async fn get(
@@ -37,7 +37,7 @@ pub(super) async fn get(
 
 /// Give an operator a role
 #[utoipa::path(
-    put, path = "/workspaces/{ws}/operators/{sub}", tag = "operators", request_body = OperatorRequest,
+    put, path = "/workspaces/{ws}/operators/{sub}", tag = "operators", operation_id = "put_operator", request_body = OperatorRequest,
     responses((status = 200, description = "The operator as it is now", body = OperatorView))
 )]
 pub(super) async fn put(
@@ -51,7 +51,7 @@ pub(super) async fn put(
 
 /// Take an operator's role
 #[utoipa::path(
-    delete, path = "/workspaces/{ws}/operators/{sub}", tag = "operators",
+    delete, path = "/workspaces/{ws}/operators/{sub}", tag = "operators", operation_id = "delete_operator",
     responses((status = 204, description = "It is gone"))
 )]
 pub(super) async fn delete(

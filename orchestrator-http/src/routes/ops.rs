@@ -42,12 +42,13 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Respo
 }
 
 async fn readings(api: &Api) -> Vec<Reading> {
-    let read = |name, help, value: f64| Reading { name, help, labels: Vec::new(), value };
+    let read = |name, help, value: f64| Reading { name, help, labels: Vec::new(), value, counter: false };
     let Ok(Ok(health)) = timeout(PROBE, api.engine().health()).await else {
         return vec![read("store_up", "Whether the store answers", 0.0)];
     };
     // Counts far beyond 2^53 are not to be had.
     let count = |name, help, value: u64| read(name, help, value as f64);
+    let grown = |name, help, value: u64| Reading { counter: true, ..count(name, help, value) };
     let queue = &health.queue;
     vec![
         read("store_up", "Whether the store answers", 1.0),
@@ -66,9 +67,9 @@ async fn readings(api: &Api) -> Vec<Reading> {
             queue.oldest_expired_lease.as_secs_f64(),
         ),
         count("worker_running", "Jobs that this node runs now", health.running),
-        count("worker_stale_settlements", "Settlements that came too late", health.stale_settlements),
-        count("worker_lost_leases", "Leases that this node found lost", health.lost_leases),
-        count("request_log_dropped", "Records of the request log that were dropped", health.dropped_records),
+        grown("worker_stale_settlements", "Settlements that came too late", health.stale_settlements),
+        grown("worker_lost_leases", "Leases that this node found lost", health.lost_leases),
+        grown("request_log_dropped", "Records of the request log that were dropped", health.dropped_records),
         read("policy_lanes", "Connectors and callbacks whose policies remember something", health.lanes as f64),
     ]
 }

@@ -28,7 +28,7 @@ pub(super) struct RequestsQuery {
 ///
 /// Calls through connectors and to callbacks, the newest first.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/requests", tag = "requests", params(RequestsQuery),
+    get, path = "/workspaces/{ws}/requests", tag = "requests", operation_id = "list_requests", params(RequestsQuery),
     responses((status = 200, description = "A page", body = Page<RequestView>))
 )]
 pub(super) async fn list(

@@ -20,10 +20,11 @@ macro_rules! resource {
         pub(super) mod $module {
             use super::*;
 
-            #[doc = concat!("Set ", $what, "\n\nA new config version with that one change, activated.")]
             #[utoipa::path(
                 put, path = $path, tag = "config", request_body = $document,
                 operation_id = concat!("put_", stringify!($module)),
+                summary = concat!("Set ", $what),
+                description = "A new config version with that one change, activated.",
                 params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
                 responses((status = 200, description = "The version that is active now", body = ConfigVersion))
             )]
@@ -40,10 +41,11 @@ macro_rules! resource {
                 Ok(tagged(StatusCode::OK, saved.version, &saved.etag))
             }
 
-            #[doc = concat!("Remove ", $what, "\n\nA new config version without it, activated.")]
             #[utoipa::path(
                 delete, path = $path, tag = "config",
                 operation_id = concat!("delete_", stringify!($module)),
+                summary = concat!("Remove ", $what),
+                description = "A new config version without it, activated.",
                 params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
                 responses((status = 200, description = "The version that is active now", body = ConfigVersion))
             )]

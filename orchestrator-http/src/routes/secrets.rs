@@ -15,7 +15,7 @@ use crate::problem::Refusal;
 ///
 /// Every reference of the active config, and every stored secret that none points to, each read anew.
 #[utoipa::path(
-    get, path = "/workspaces/{ws}/secrets", tag = "secrets",
+    get, path = "/workspaces/{ws}/secrets", tag = "secrets", operation_id = "list_secrets",
     responses((status = 200, description = "All of them", body = Page<SecretStatus>))
 )]
 pub(super) async fn list(
@@ -29,7 +29,7 @@ pub(super) async fn list(
 ///
 /// The new value is the only one from now on.
 #[utoipa::path(
-    put, path = "/workspaces/{ws}/secrets/{name}", tag = "secrets", request_body = SecretRequest,
+    put, path = "/workspaces/{ws}/secrets/{name}", tag = "secrets", operation_id = "write_secret", request_body = SecretRequest,
     responses((status = 200, description = "The secret without its value", body = SecretView))
 )]
 pub(super) async fn write(
@@ -46,7 +46,7 @@ pub(super) async fn write(
 ///
 /// The old value is accepted beside the new one for 24 h.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/secrets/{name}/rotate", tag = "secrets", request_body = SecretRequest,
+    post, path = "/workspaces/{ws}/secrets/{name}/rotate", tag = "secrets", operation_id = "rotate_secret", request_body = SecretRequest,
     responses((status = 200, description = "The secret without its value", body = SecretView))
 )]
 pub(super) async fn rotate(

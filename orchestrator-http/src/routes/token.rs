@@ -17,7 +17,7 @@ use crate::tokens::{Assertion, Audience, Jwks, NewToken, Scopes};
 ///
 /// For a service identity, by `client_credentials`. The token lives an hour at most.
 #[utoipa::path(
-    post, path = "/oauth/token", tag = "tokens",
+    post, path = "/oauth/token", tag = "tokens", operation_id = "get_token",
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The token", body = TokenResponse))
 )]
@@ -105,7 +105,7 @@ fn refused(code: &'static str, detail: &'static str) -> Refusal {
 ///
 /// The install's public keys: the one that signs, and those whose tokens still live.
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "tokens",
+    get, path = "/.well-known/jwks.json", tag = "tokens", operation_id = "get_keys",
     responses((status = 200, description = "The keys", body = Jwks))
 )]
 pub(super) async fn keys(State(api): State<Api>) -> Json<Jwks> {

@@ -20,7 +20,7 @@ use crate::problem::Refusal;
 ///
 /// When this answers 200 the event is durable. A sender that gets anything else sends it again.
 #[utoipa::path(
-    post, path = "/webhooks/{provider}", tag = "webhooks",
+    post, path = "/webhooks/{provider}", tag = "webhooks", operation_id = "take_webhook",
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The event, signed as its provider signs"),
     responses((status = 200, description = "It is durable", body = WebhookAccepted))
 )]
@@ -38,7 +38,7 @@ pub(super) async fn by_account(
 ///
 /// For senders whose events name no account.
 #[utoipa::path(
-    post, path = "/webhooks/{provider}/{route_key}", tag = "webhooks",
+    post, path = "/webhooks/{provider}/{route_key}", tag = "webhooks", operation_id = "take_webhook_by_route",
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The event, signed as its provider signs"),
     responses((status = 200, description = "It is durable", body = WebhookAccepted))
 )]

@@ -16,7 +16,7 @@ use crate::problem::Refusal;
 ///
 /// With the environment's default policy as config version 1, active.
 #[utoipa::path(
-    post, path = "/workspaces", tag = "workspaces", request_body = WorkspaceRequest,
+    post, path = "/workspaces", tag = "workspaces", operation_id = "create_workspace", request_body = WorkspaceRequest,
     responses((status = 201, description = "It is served", body = WorkspaceView))
 )]
 pub(super) async fn create(
@@ -31,7 +31,7 @@ pub(super) async fn create(
 ///
 /// All of them for the install's administrator; for an operator those in which they hold a role.
 #[utoipa::path(
-    get, path = "/workspaces", tag = "workspaces", params(PageQuery),
+    get, path = "/workspaces", tag = "workspaces", operation_id = "list_workspaces", params(PageQuery),
     responses((status = 200, description = "A page", body = Page<WorkspaceView>))
 )]
 pub(super) async fn list(
@@ -67,7 +67,7 @@ pub(super) async fn list(
 
 /// Look at a workspace
 #[utoipa::path(
-    get, path = "/workspaces/{ws}", tag = "workspaces",
+    get, path = "/workspaces/{ws}", tag = "workspaces", operation_id = "get_workspace",
     responses((status = 200, description = "The workspace", body = WorkspaceView))
 )]
 pub(super) async fn get(
@@ -81,7 +81,7 @@ pub(super) async fn get(
 ///
 /// The exec API refuses it; its webhooks are still taken in.
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/suspend", tag = "workspaces", request_body = ReasonRequest,
+    post, path = "/workspaces/{ws}/suspend", tag = "workspaces", operation_id = "suspend_workspace", request_body = ReasonRequest,
     responses((status = 200, description = "The workspace as it is now", body = WorkspaceView))
 )]
 pub(super) async fn suspend(
@@ -96,7 +96,7 @@ pub(super) async fn suspend(
 
 /// Serve a suspended workspace again
 #[utoipa::path(
-    post, path = "/workspaces/{ws}/resume", tag = "workspaces", request_body = ReasonRequest,
+    post, path = "/workspaces/{ws}/resume", tag = "workspaces", operation_id = "resume_workspace", request_body = ReasonRequest,
     responses((status = 200, description = "The workspace as it is now", body = WorkspaceView))
 )]
 pub(super) async fn resume(
@@ -113,7 +113,7 @@ pub(super) async fn resume(
 ///
 /// Nobody can reach it any more, its routes are free, and its name is not given again.
 #[utoipa::path(
-    delete, path = "/workspaces/{ws}", tag = "workspaces", request_body = ReasonRequest,
+    delete, path = "/workspaces/{ws}", tag = "workspaces", operation_id = "delete_workspace", request_body = ReasonRequest,
     responses((status = 204, description = "It is gone"))
 )]
 pub(super) async fn delete(

@@ -21,4 +21,4 @@ pub use jwks::Jwks;
 pub use signing::{KeyError, OlderKey, SigningKey, SigningKeys};
 
 #[cfg(test)]
-mod forgeries;
+mod tests;

@@ -77,6 +77,19 @@ impl Raw {
         Some(answer)
     }
 
+    /// Reads until `text` has come; answers everything up to and with it.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        loop {
+            let come = String::from_utf8_lossy(&self.buffer).into_owned();
+            if let Some(at) = come.find(text) {
+                let end = at + text.len();
+                self.buffer.drain(..end);
+                return come[..end].to_owned();
+            }
+            assert!(self.more().await, "{text:?} never came: {come}");
+        }
+    }
+
     /// Waits until the other side closes; answers what came before.
     pub(crate) async fn end(&mut self) -> Vec<u8> {
         while self.more().await {}

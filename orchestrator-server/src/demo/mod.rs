@@ -15,18 +15,18 @@ use self::stage::Stage;
 
 /// What is asked of the demo.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct DemoArgs {
+pub struct DemoArgs {
     /// Go on serving when the walk is done.
-    pub(crate) keep: bool,
+    pub keep: bool,
     /// Tell it in JSON, for machines.
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 /// Walks the demo; `true` if every step held.
 ///
 /// # Errors
 /// The install could not be started.
-pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<bool> {
+pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     let stage = Stage::set().await.context("the demo's install could not be started")?;
     let mut report = Report::new(args.json);
     report.open(&stage);

@@ -55,8 +55,7 @@ impl Product {
         let url = format!("http://{}/internal/billing/stripe-event", listener.local_addr()?);
         let verifier = CallbackVerifier::of(secret)?;
         let product = Self { inner: Arc::default(), changed: Arc::default(), verifier, url };
-        let app =
-            Router::new().route("/internal/billing/stripe-event", post(take)).with_state(product.clone());
+        let app = Router::new().route("/internal/billing/stripe-event", post(take)).with_state(product.clone());
         tokio::spawn(async move {
             let serving = axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned());
             if let Err(error) = serving.await {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
+use orchestrator_types::{EventType, EventView};
 use serde::Serialize;
 
 use super::stage::Stage;
@@ -98,17 +99,22 @@ impl Report {
             return;
         }
         for (name, events) in streams {
-            self.say(&format!("\n{}", self.paint("1", &format!("The event stream of {name} ({} events)", events.len()))));
-            for event in events {
+            self.say(&format!(
+                "\n{}",
+                self.paint("1", &format!("The event stream of {name} ({} events)", events.len()))
+            ));
+            for run in events.chunk_by(alike) {
+                let [event, ..] = run else { continue };
                 let time = event.time.to_string();
                 let time = time.get(11..23).unwrap_or_default();
                 let trace = event.trace_id.to_string();
                 let trace = trace.get(..8).unwrap_or_default();
-                self.say(&format!("  {time}  {trace}  {:<20} {}", event.kind.as_str(), event.subject));
+                let more = if run.len() > 1 { format!("  and {} more", run.len() - 1) } else { String::new() };
+                self.say(&format!("  {time}  {trace}  {:<20} {}{more}", event.kind.as_str(), event.subject));
             }
         }
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["chapter", "steps", "held", "ms"]);
         let mut chapters: Vec<&str> = Vec::new();
         for step in &self.steps {
@@ -157,4 +163,9 @@ impl Report {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// Calls that fail in a row are told once.
+fn alike(before: &EventView, after: &EventView) -> bool {
+    before.kind == after.kind && after.kind == EventType::ExecutionFailed
 }

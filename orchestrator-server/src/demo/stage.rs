@@ -127,7 +127,8 @@ impl Tenant {
         }
         let routes = &bundle.config.webhook_routes;
         let account = routes.values().find_map(|route| route.account.clone()).context("it has no route by account")?;
-        let polled_key = routes.values().find(|route| route.callback.is_none()).and_then(|route| route.route_key.clone());
+        let polled_key =
+            routes.values().find(|route| route.callback.is_none()).and_then(|route| route.route_key.clone());
         let workspace = bundle.workspace.clone();
         Ok(Self { workspace, bundle, product, account, polled_key, stripe_secret, callback_secret })
     }

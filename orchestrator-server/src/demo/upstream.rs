@@ -91,7 +91,8 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response 
         _ if !known => (StatusCode::UNAUTHORIZED, axum::Json(json!({"error": "no credentials"}))).into_response(),
         Mood::Fine => {
             let path = request.uri().path().to_owned();
-            let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let traceparent =
+                request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
             axum::Json(json!({"ok": true, "path": path, "traceparent": traceparent})).into_response()
         }
         Mood::Fails(_) | Mood::Down => {

@@ -1,7 +1,5 @@
 //! `/execute`: the happy path; a timeout; retries to success; the breaker opening and recovering.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use orchestrator_types::{AttemptOutcome, ConnectorConfig, Policy};
 use serde_json::json;
@@ -9,7 +7,7 @@ use serde_json::json;
 use super::super::report::{Evidence, Report};
 use super::super::stage::Stage;
 use super::super::upstream::Mood;
-use super::{Guest, attempts, call, problem, record, until};
+use super::{Guest, attempts, call, problem, record};
 
 /// The connector of this chapter: the bundle's, under a policy with short times.
 pub(super) const CONNECTOR: &str = "fragile-api";
@@ -22,7 +20,9 @@ pub(super) async fn chapter(stage: &Stage, report: &mut Report, buildos: &Guest<
         let title = format!("{}: a connector with short times, by two config changes", guest.workspace());
         report.step(&title, fragile(stage, guest)).await;
     }
-    report.step("an upstream that hangs: the attempt times out, the call ends by its deadline", hangs(stage, buildos)).await;
+    report
+        .step("an upstream that hangs: the attempt times out, the call ends by its deadline", hangs(stage, buildos))
+        .await;
     report.step("an upstream that fails twice: retried until it succeeds", fails_twice(stage, buildos)).await;
     report.step("a refusal is final: it is not retried", refuses(stage, buildos)).await;
     report.step("an upstream that is down: the breaker opens, and spares it", opens(stage, buildos)).await;
@@ -41,7 +41,8 @@ async fn happy(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
 /// Adds a policy with short times and a connector under it.
 async fn fragile(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
     let config = &guest.tenant.bundle.config;
-    let mut connector: ConnectorConfig = config.connectors.values().next().context("the bundle has no connector")?.clone();
+    let mut connector: ConnectorConfig =
+        config.connectors.values().next().context("the bundle has no connector")?.clone();
     let policy: Policy = serde_json::from_value(json!({
         "timeout": {"attempt_ms": 150, "total_ms": 1_000},
         "retry": {"max_attempts": 3, "initial_ms": 20, "max_ms": 100, "budget_ratio": 0.5},
@@ -100,15 +101,22 @@ async fn opens(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
         }
     };
     let before = stage.upstream.calls();
-    let spared = problem(guest.client.execute(&call(CONNECTOR, "GET")?).await, "breaker_open")?;
+    let Err(refused) = guest.client.execute(&call(CONNECTOR, "GET")?).await else {
+        anyhow::bail!("a call went through an open breaker")
+    };
     ensure!(stage.upstream.calls() == before, "the upstream was called although the breaker is open");
+    let told = refused.retry_after().context("the refusal carries no Retry-After")?;
+    let spared = problem(Err(refused), "breaker_open")?;
     stage.upstream.be(Mood::Fine);
-    let answer = until(Duration::from_secs(10), || async {
-        Ok(guest.client.execute(&call(CONNECTOR, "GET")?).await?)
-    })
-    .await?;
+    // A well-behaved caller comes back when it was told to.
+    tokio::time::sleep(told).await;
+    let answer = guest.client.execute(&call(CONNECTOR, "GET")?).await?;
     let record = record(guest, &spared).await?;
-    let mut evidence = vec![format!("after {failed} failed calls: 503 {}; no byte reaches the upstream", opened.code)];
+    let mut evidence = vec![format!(
+        "503 {} after {failed} more failures; Retry-After {} s; no byte reaches the upstream",
+        opened.code,
+        told.as_secs()
+    )];
     evidence.extend(attempts(&record));
     evidence.push(format!("once it had recovered a probe closed the breaker: {}", answer.id));
     Ok(evidence)

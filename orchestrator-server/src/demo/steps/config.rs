@@ -22,16 +22,19 @@ async fn rollback(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> 
     config.settings.insert("greeting".to_owned(), json!({"text": "hello"}));
     let message = "greet the customers".to_owned();
     let changed = workspace.add_config(&ConfigRequest { config, message, activate: None }).await?.body;
-    let seen = guest.client.product_config().await?.body;
+    let seen = guest.client.product_config().await?;
     ensure!(seen.version == changed.version && seen.settings["greeting"]["text"] == "hello", "{seen:?}");
     let back = workspace.rollback_config("the greeting is wrong").await?.body;
     ensure!(back.version == before.version, "the rollback went to version {}", back.version);
-    let seen = guest.client.product_config().await?.body;
+    let seen = guest.client.product_config().await?;
     ensure!(seen.version == before.version && !seen.settings.contains_key("greeting"), "{seen:?}");
     let diff = workspace.diff_configs(before.version, changed.version).await?;
     Ok(vec![
         format!("version {} said hello; the product saw it at once", changed.version),
-        format!("one POST …/rollback: version {} again, at once; the difference is {}", back.version, diff.changes[0].pointer),
+        format!(
+            "one POST …/rollback: version {} again, at once; the difference is {}",
+            back.version, diff.changes[0].pointer
+        ),
     ])
 }
 

@@ -53,7 +53,10 @@ async fn limit(stage: &Stage, buildos: &Guest<'_>, beauty: &Guest<'_>) -> anyhow
 }
 
 async fn foreign(buildos: &Guest<'_>, beauty: &Guest<'_>) -> anyhow::Result<Evidence> {
-    let theirs = buildos.client.execute(&call(buildos.tenant.bundle.config.connectors.keys().next().context("no connector")?.as_str(), "GET")?).await?;
+    let theirs = buildos
+        .client
+        .execute(&call(buildos.tenant.bundle.config.connectors.keys().next().context("no connector")?.as_str(), "GET")?)
+        .await?;
     let seen = match beauty.client.execution(theirs.id).await {
         Err(error) => error.problem().map(|problem| (problem.status, problem.detail.clone())),
         Ok(_) => anyhow::bail!("beauty-dev reads {}", theirs.id),

@@ -16,7 +16,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) async fn chapter(stage: &Stage, report: &mut Report, buildos: &Guest<'_>) {
     report.chapter("5  Jobs: durable, and told of by callback or by polling");
     report.step("a job's outcome is delivered to the product", delivered(stage, buildos)).await;
-    report.step("an upstream that is down for a while: the job is retried until it succeeds", retried(stage, buildos)).await;
+    report
+        .step("an upstream that is down for a while: the job is retried until it succeeds", retried(stage, buildos))
+        .await;
     report.step("fallback polling: no callback, GET /jobs/{id} waits for the end", polled(stage, buildos)).await;
 }
 

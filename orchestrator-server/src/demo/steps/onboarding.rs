@@ -21,7 +21,7 @@ pub(super) async fn chapter<'a>(stage: &'a Stage, report: &mut Report) -> Option
             let client = stage.product_client(tenant).await?;
             let config = client.product_config().await?;
             guests.borrow_mut().push(Guest { tenant, client });
-            Ok(vec![format!("a token by client credentials; GET /config answers version {}", config.body.version)])
+            Ok(vec![format!("a token by client credentials; GET /config answers version {}", config.version)])
         };
         report.step(&format!("{workspace}: its back end gets an identity of its own"), identity).await;
     }

@@ -20,7 +20,9 @@ pub(super) async fn chapter(stage: &Stage, report: &mut Report, buildos: &Guest<
     report.step("the same event again is a duplicate: nothing is enqueued", again(stage, buildos)).await;
     report.step("a forged one is refused", forged(stage, buildos)).await;
     report.step("beauty-dev's secret makes no event of buildos-dev's account", misrouted(stage, buildos, beauty)).await;
-    report.step("a product that refuses: dead letter, replayed with a reason, same webhook-id", dies(stage, buildos)).await;
+    report
+        .step("a product that refuses: dead letter, replayed with a reason, same webhook-id", dies(stage, buildos))
+        .await;
     report.step("no callback: the event waits to be polled", polled(stage, buildos)).await;
     report.step("one trace, end to end", traced(stage, beauty)).await;
 }
@@ -111,7 +113,11 @@ async fn dies(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
     let workspace = stage.admin()?.workspace(guest.workspace());
     let dead = until(Duration::from_secs(10), || async {
         let letters = workspace.dlq().page().await?;
-        letters.items.into_iter().find(|letter| letter.subject == Some(taken.id.to_string())).context("no dead letter yet")
+        letters
+            .items
+            .into_iter()
+            .find(|letter| letter.subject == Some(taken.id.to_string()))
+            .context("no dead letter yet")
     })
     .await;
     guest.tenant.product.refuse(false);
@@ -151,8 +157,11 @@ async fn traced(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
     guest.tenant.product.receives(&taken.id.to_string()).await?;
     let told = until(Duration::from_secs(5), || async {
         let found = events(guest).await?;
-        let told: Vec<String> =
-            found.into_iter().filter(|event| Some(event.trace_id) == trace).map(|event| event.kind.to_string()).collect();
+        let told: Vec<String> = found
+            .into_iter()
+            .filter(|event| Some(event.trace_id) == trace)
+            .map(|event| event.kind.to_string())
+            .collect();
         for wanted in ["webhook.received", "job.queued", "job.started", "job.succeeded", "callback.delivered"] {
             ensure!(told.iter().any(|kind| kind == wanted), "{wanted} is missing in {told:?}");
         }

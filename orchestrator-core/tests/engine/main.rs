@@ -1,0 +1,22 @@
+//! The engine as a whole, on the store in memory and on paused time: what the contract promises, and the invariants.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, reason = "tests")]
+
+mod access;
+mod audit;
+mod callbacks;
+mod config;
+mod dead_letters;
+mod execute;
+mod fixture;
+mod follow;
+mod idempotency;
+mod isolation;
+mod jobs;
+mod limits;
+mod product;
+mod script;
+mod secrets;
+mod webhooks;
+mod worker;
+mod workspaces;
