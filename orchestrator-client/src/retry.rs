@@ -56,6 +56,7 @@ pub(crate) fn asks_again(status: StatusCode) -> bool {
 }
 
 /// `Retry-After`: seconds, or a date as some proxies write it.
+#[allow(clippy::disallowed_methods, reason = "a date on the wire is one of the wall clock")]
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

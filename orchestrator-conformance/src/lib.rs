@@ -1,8 +1,8 @@
 //! Published behaviour suites for backends and connectors.
 //!
 //! A backend is right when it behaves as the ports of `orchestrator-core` say. This crate says it a second time, in
-//! code: one public function a behaviour, named like a sentence, grouped by concern. [`store_conformance!`] turns all
-//! of them into tests of a backend with one line.
+//! code: one public function a behaviour, named like a sentence, grouped by concern. [`store_conformance!`] and
+//! [`connector_conformance!`] turn all of them into tests of a backend or connector kind with one line.
 //!
 //! # To prove a store
 //!
@@ -38,7 +38,7 @@
 //! ```
 //!
 //! Names that begin with `inv_` and a number prove that invariant of the project. A behaviour that does not hold
-//! panics with what was expected; none of them sleeps, and each stands alone on a fresh store.
+//! panics with what was expected; none of them sleeps, and each stands alone on a fresh store or connector.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,6 +48,7 @@
 )]
 
 mod clock;
+pub mod connector;
 pub mod store;
 
 pub use clock::ManualClock;

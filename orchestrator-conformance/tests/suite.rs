@@ -14,9 +14,14 @@ use orchestrator_core::store::Store;
 
 #[test]
 fn every_behaviour_is_run() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    every_behaviour_of("src/store", "store_behaviours! {", 100);
+    every_behaviour_of("src/connector", "connector_behaviours! {", 25);
+}
+
+fn every_behaviour_of(folder: &str, list: &str, at_least: usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let table = std::fs::read_to_string(folder.join("mod.rs")).expect("the table");
-    let table = table.split("store_behaviours! {").nth(1).expect("the list of behaviours");
+    let table = table.split(list).nth(1).expect("the list of behaviours");
     let run: BTreeSet<String> = concerns(table).collect();
     let mut written = BTreeSet::new();
     for file in std::fs::read_dir(&folder).expect("the folder") {
@@ -26,7 +31,7 @@ fn every_behaviour_is_run() {
         let functions = source.lines().filter_map(|line| line.strip_prefix("pub async fn "));
         written.extend(functions.filter_map(|rest| Some(format!("{concern}::{}", rest.split_once('(')?.0))));
     }
-    assert!(written.len() > 100, "the search finds them");
+    assert!(written.len() >= at_least, "the search finds them");
     assert_eq!(written, run);
 }
 

@@ -23,6 +23,7 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
         chrono::Utc::now().into()
     }

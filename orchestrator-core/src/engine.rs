@@ -64,7 +64,7 @@ impl Engine {
             let missing = Error::not_found("workspace");
             let (stored, _) = self.workspace_record(workspace).await?.ok_or(missing)?;
             if stored.status == WorkspaceStatus::Deleted {
-                self.states.forget(workspace);
+                self.states.drop_all(workspace);
                 return Err(Error::not_found("workspace"));
             }
             let owner = Owner::from(workspace);

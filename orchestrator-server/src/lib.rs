@@ -1,1 +1,12 @@
 //! The reference binary: one composition of the engine, its stores and its HTTP face.
+//!
+//! [`compose::start`] puts a server together from [`Settings`]; the command line, the demo and the tests all stand on it.
+
+pub mod compose;
+pub mod demo;
+pub mod keys;
+pub mod roles;
+pub mod settings;
+
+pub use roles::Roles;
+pub use settings::Settings;

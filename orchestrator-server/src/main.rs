@@ -1,1 +1,3 @@
+//! The `orchestrator` binary.
+
 fn main() {}

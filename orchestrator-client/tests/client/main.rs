@@ -1,5 +1,5 @@
 //! The client against a small server on a loopback socket that does as each test says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod callbacks;
 mod control;

@@ -7,7 +7,7 @@ use orchestrator_core::types::{AuditRecord, AuditVerification};
 use serde_json::json;
 
 use super::StoreHarness;
-use super::fixture::{at_once, audit, bury, calls, change, owner, workspace};
+use super::fixture::{Steps, at_once, audit, bury, calls, change, owner, workspace};
 
 async fn write(store: &dyn Store, owner: &Owner, records: Vec<NewAudit>) {
     let mut change = change(owner);
@@ -17,7 +17,9 @@ async fn write(store: &dyn Store, owner: &Owner, records: Vec<NewAudit>) {
 
 async fn chain(store: &dyn Store, owner: &Owner) -> Vec<AuditRecord> {
     let mut records: Vec<AuditRecord> = Vec::new();
+    let mut steps = Steps::default();
     loop {
+        steps.take();
         let after = records.last().map_or(0, |record| record.number);
         let page = store.audit(owner, after, 7).await.expect("audit");
         assert!(page.len() <= 7);

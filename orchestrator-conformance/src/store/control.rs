@@ -5,7 +5,7 @@ use orchestrator_core::clock::Clock;
 use orchestrator_core::store::{CommitError, Expect, Owner, RecordKind, RecordWrite};
 
 use super::StoreHarness;
-use super::fixture::{at_once, audit, audits, change, event, events, owner, sorted, workspace};
+use super::fixture::{Steps, at_once, audit, audits, change, event, events, owner, sorted, workspace};
 
 const KIND: RecordKind = RecordKind::Secret;
 
@@ -135,8 +135,9 @@ pub async fn records_are_paged_by_key(harness: &impl StoreHarness) {
         change.writes.push(put(key, Expect::Absent, b"x"));
     }
     store.commit(change).await.expect("commit");
-    let mut keys = Vec::new();
+    let (mut keys, mut steps) = (Vec::new(), Steps::default());
     loop {
+        steps.take();
         let after = keys.last().cloned();
         let page = store.records(&owner, KIND, after.as_deref(), 2).await.expect("records");
         assert!(page.len() <= 2);
@@ -164,6 +165,14 @@ pub async fn inv_13_owners_and_kinds_are_apart(harness: &impl StoreHarness) {
         assert_eq!(store.record(owner, RecordKind::Identity, "a").await.expect("record"), None);
         assert!(store.records(owner, RecordKind::Identity, None, 10).await.expect("records").is_empty());
     }
+    let mut beside = change(&owners[1]);
+    for kind in [RecordKind::Config, RecordKind::DataKey, RecordKind::Operator] {
+        beside.writes.push(RecordWrite::put(kind, "a", Expect::Absent, Bytes::new()));
+        beside.writes.push(RecordWrite::put(kind, "b", Expect::Absent, Bytes::new()));
+    }
+    store.commit(beside).await.expect("absent of each kind");
+    assert_eq!(store.records(&owners[1], KIND, None, 10).await.expect("records").len(), 1);
+    assert!(store.records(&owners[1], KIND, Some("a"), 10).await.expect("records").is_empty());
     let mut gone = change(&owners[1]);
     gone.writes.push(RecordWrite::delete(KIND, "a", Expect::Any));
     store.commit(gone).await.expect("commit");

@@ -8,8 +8,8 @@ use orchestrator_core::types::{EventType, JobId};
 
 use super::StoreHarness;
 use super::fixture::{
-    accept, at_once, audit, audits, bury, call, calls, claim_ids, claim_one, count, dead, delivery, events, job, name,
-    newest_first, owner, settle, succeeded, workspace,
+    Steps, accept, at_once, audit, audits, bury, call, calls, claim_ids, claim_one, count, dead, delivery, events, job,
+    name, newest_first, owner, settle, succeeded, workspace,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,8 +24,9 @@ pub async fn the_list_shows_what_is_dead(harness: &impl StoreHarness) {
     settle(&store, &claim_one(&store).await, succeeded()).await;
     accept(&store, &workspace, calls(2)).await;
     claim_one(&store).await;
-    let (mut found, mut before) = (Vec::new(), None);
+    let (mut found, mut before, mut steps) = (Vec::new(), None, Steps::default());
     loop {
+        steps.take();
         let page = store.dead(&workspace, &DeadFilter::default(), before, 2).await.expect("dead");
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2);

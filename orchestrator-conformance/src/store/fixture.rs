@@ -145,8 +145,9 @@ pub(crate) async fn claim_ids(store: &Arc<dyn Store>, max: usize) -> Vec<JobId> 
 
 /// Claims one job at a time until none is ready: the order in which they are taken.
 pub(crate) async fn drain(store: &Arc<dyn Store>) -> Vec<JobId> {
-    let mut taken = Vec::new();
+    let (mut taken, mut steps) = (Vec::new(), Steps::default());
     while let Some(record) = claim(store, claim_of(1)).await.pop() {
+        steps.take();
         taken.push(record.job.id);
     }
     taken
@@ -268,9 +269,10 @@ pub(crate) fn sweep(workspace: &WorkspaceId, before: Timestamp) -> Sweep {
 }
 
 pub(crate) async fn events(store: &Arc<dyn Store>, workspace: &WorkspaceId) -> Vec<EventView> {
-    let mut events = Vec::new();
+    let (mut events, mut steps) = (Vec::new(), Steps::default());
     let mut after = 0;
     loop {
+        steps.take();
         let page = store.events(workspace, after, &EventFilter::default(), 500).await.expect("events");
         if page.scanned_to == after {
             return events;
@@ -301,6 +303,17 @@ pub(crate) async fn list(store: &Arc<dyn Store>, workspace: &WorkspaceId, filter
 pub(crate) async fn dead(store: &Arc<dyn Store>, workspace: &WorkspaceId, filter: &DeadFilter) -> Vec<JobId> {
     let jobs = store.dead(workspace, filter, None, 1_000).await.expect("dead");
     jobs.iter().map(|record| record.job.id).collect()
+}
+
+/// Counts the steps of a loop that ends only if the backend behaves, so that one that does not fails instead of hanging.
+#[derive(Default)]
+pub(crate) struct Steps(u32);
+
+impl Steps {
+    pub(crate) fn take(&mut self) {
+        self.0 += 1;
+        assert!(self.0 < 5_000, "this would never end");
+    }
 }
 
 /// Runs all of them at once, each in a task of its own.

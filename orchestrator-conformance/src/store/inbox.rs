@@ -10,8 +10,8 @@ use orchestrator_core::types::{EventType, InboxId, WorkspaceId};
 
 use super::StoreHarness;
 use super::fixture::{
-    at_once, audit, audits, claim_one, delivery, event, kinds, list, name, newest_first, of, owner, settle, succeeded,
-    sweep, webhook, workspace,
+    Steps, at_once, audit, audits, claim_one, delivery, event, kinds, list, name, newest_first, of, owner, settle,
+    succeeded, sweep, webhook, workspace,
 };
 
 async fn ingest(store: &dyn Store, workspace: &WorkspaceId, entry: NewInbox) -> Ingested {
@@ -165,8 +165,9 @@ pub async fn the_list_is_paged_newest_first(harness: &impl StoreHarness) {
         ids.push(asked.id);
         ingest(&*store, &workspace, asked).await;
     }
-    let (mut found, mut before) = (Vec::new(), None);
+    let (mut found, mut before, mut steps) = (Vec::new(), None, Steps::default());
     loop {
+        steps.take();
         let page = store.inbox(&workspace, before, 2).await.expect("inbox");
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2);

@@ -10,7 +10,7 @@ use orchestrator_core::types::{EventType, JobStatus, TraceId};
 
 use super::StoreHarness;
 use super::fixture::{
-    accept, at_once, audit, audits, call, calls, claim_one, delivery, event, events, job, kinds, list, name,
+    Steps, accept, at_once, audit, audits, call, calls, claim_one, delivery, event, events, job, kinds, list, name,
     newest_first, of, owner, settle, succeeded, under_key, workspace,
 };
 
@@ -188,8 +188,9 @@ pub async fn a_list_is_paged_newest_first(harness: &impl StoreHarness) {
     let mut ids = accept(&store, &workspace, calls(5)).await;
     ids.extend(accept(&store, &workspace, vec![delivery("billing")]).await);
     accept(&store, &workspace, vec![NewJob { kind: JobKind::Callback, ..delivery("billing") }]).await;
-    let (mut found, mut before) = (Vec::new(), None);
+    let (mut found, mut before, mut steps) = (Vec::new(), None, Steps::default());
     loop {
+        steps.take();
         let page = store.jobs(&workspace, &JobFilter::default(), before, 2).await.expect("jobs");
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2);

@@ -9,8 +9,8 @@ use orchestrator_core::types::{EventType, JobId, JobStatus, WorkspaceId};
 
 use super::StoreHarness;
 use super::fixture::{
-    LEASE, accept, at_once, bury, call, calls, claim, claim_ids, claim_of, claim_one, delivery, drain, events, job,
-    lane, retry, settle, succeeded, workspace,
+    LEASE, Steps, accept, at_once, bury, call, calls, claim, claim_ids, claim_of, claim_one, delivery, drain, events,
+    job, lane, retry, settle, succeeded, workspace,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -157,7 +157,9 @@ pub async fn inv_14_small_claims_take_turns_too(harness: &impl StoreHarness) {
         let (store, quiet) = beside_thousands(harness).await;
         let mut claimed = BTreeSet::new();
         // In turn, ten of B need ten of A beside them, and the claim in which they end.
+        let mut steps = Steps::default();
         while claimed.len() < 20 + size {
+            steps.take();
             claimed.extend(claim_ids(&store, size).await);
         }
         assert!(quiet.is_subset(&claimed), "claims of {size}");
@@ -253,8 +255,9 @@ pub async fn inv_03_claimers_never_share_a_job(harness: &impl StoreHarness) {
     let claimers = (0..20).map(|number| {
         let store = store.clone();
         async move {
-            let mut taken = Vec::new();
+            let (mut taken, mut steps) = (Vec::new(), Steps::default());
             loop {
+                steps.take();
                 let mine = claim(&store, Claim { owner: format!("worker-{number}"), ..claim_of(7) }).await;
                 if mine.is_empty() {
                     return taken;

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::StoreHarness;
 use super::fixture::{
-    accept, at_once, audit, call, claim, claim_ids, claim_of, claim_one, died, given_back, keyed, lane, lose_leases,
-    quarantine, retry, settle, settlement, succeeded, workspace,
+    Steps, accept, at_once, audit, call, claim, claim_ids, claim_of, claim_one, died, given_back, keyed, lane,
+    lose_leases, quarantine, retry, settle, settlement, succeeded, workspace,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -152,8 +152,9 @@ pub async fn inv_10_many_claimers_keep_the_order(harness: &impl StoreHarness) {
         let store = store.clone();
         let now = harness.clock().now();
         async move {
-            let (mut ended, mut idle) = (Vec::new(), 0);
+            let (mut ended, mut idle, mut steps) = (Vec::new(), 0, Steps::default());
             while idle < 3 {
+                steps.take();
                 let claimed = claim(&store, Claim { owner: format!("worker-{worker}"), ..claim_of(5) }).await;
                 idle = if claimed.is_empty() { idle + 1 } else { 0 };
                 for record in claimed {
@@ -182,7 +183,9 @@ pub async fn inv_10_many_claimers_keep_the_order(harness: &impl StoreHarness) {
     });
     let mut ended: usize = at_once(workers).await.into_iter().sum();
     // Those that went idle too early may have left some.
+    let mut steps = Steps::default();
     while let Some(record) = claim(&store, claim_of(1)).await.pop() {
+        steps.take();
         let mut end = settlement(&record, succeeded());
         end.events.push(NewEvent::new(EventType::JobSucceeded, record.job.id, TraceId::new(), json!(null)));
         store.settle(vec![end]).await.expect("settle");

@@ -12,15 +12,16 @@ use serde_json::json;
 
 use super::StoreHarness;
 use super::fixture::{
-    accept, bury, call, calls, claim, claim_of, claim_one, dead, event, events, job, key, list, request, retry, settle,
-    sorted, succeeded, sweep, under_key, webhook, workspace,
+    Steps, accept, bury, call, calls, claim, claim_of, claim_one, dead, event, events, job, key, list, request, retry,
+    settle, sorted, succeeded, sweep, under_key, webhook, workspace,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn all(store: &Arc<dyn Store>, sweep: Sweep) -> u64 {
-    let mut removed = 0;
+    let (mut removed, mut steps) = (0, Steps::default());
     loop {
+        steps.take();
         match store.sweep(sweep.clone(), 1_000).await.expect("sweep") {
             0 => return removed,
             more => removed += more,
@@ -131,7 +132,10 @@ pub async fn inv_35_what_stays_does_not_hide_what_goes(harness: &impl StoreHarne
     settle(&store, &done, succeeded()).await;
     harness.clock().advance(HOUR);
     let line = sweep(&workspace, harness.clock().now());
-    while store.sweep(line.clone(), 5).await.expect("sweep") > 0 {}
+    let mut steps = Steps::default();
+    while store.sweep(line.clone(), 5).await.expect("sweep") > 0 {
+        steps.take();
+    }
     let entry = store.inbox_entry(&workspace, id).await.expect("entry").expect("the tombstone stays");
     assert!(!entry.body_kept);
     assert!(store.job(&workspace, done.job.id).await.expect("job").is_none());

@@ -8,7 +8,7 @@ use orchestrator_connectors::HttpCallbacks;
 use orchestrator_core::callback::{CallbackRequest, CallbackTransport};
 use orchestrator_core::connector::{CallErrorKind, Sent};
 
-use crate::upstream::{Canary, Upstream, allowing, answer, client};
+use crate::upstream::{Canary, Upstream, allowing, answer, client, soon};
 
 fn request(url: String) -> CallbackRequest {
     let mut headers = HeaderMap::new();
@@ -45,7 +45,7 @@ async fn inv_26_a_callback_reaches_no_inner_address_and_no_own_listener() {
     let own = allowing(&["127.0.0.0/8"]).refusing_own(vec![canary.address()]);
     for policy in [allowing(&[]), own] {
         let callbacks = HttpCallbacks::new(orchestrator_connectors::EgressClient::new(policy).unwrap());
-        let refused = callbacks.deliver(request(url.clone())).await.unwrap_err();
+        let refused = soon(callbacks.deliver(request(url.clone()))).await.unwrap_err();
         assert_eq!((refused.kind, refused.sent), (CallErrorKind::DestinationForbidden, Sent::No));
     }
     canary.saw_nobody().await;

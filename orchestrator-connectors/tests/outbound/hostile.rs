@@ -21,7 +21,7 @@ async fn an_upstream_that_closes_before_reading_may_have_seen_the_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    assert_perhaps_seen(soon(get(&client(), &format!("http://{address}/"))).await, "closed");
+    assert_perhaps_seen(get(&client(), &format!("http://{address}/")).await, "closed");
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn inv_19_an_upstream_that_reads_and_resets_is_called_once() {
         None
     })
     .await;
-    assert_perhaps_seen(soon(get(&client(), &upstream.url("/"))).await, "reset");
+    assert_perhaps_seen(get(&client(), &upstream.url("/")).await, "reset");
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -49,7 +49,7 @@ async fn inv_19_a_kept_connection_that_is_reset_is_not_called_again() {
     .await;
     let client = client();
     assert_eq!(get(&client, &upstream.url("/first")).await.unwrap().status, 200);
-    assert_perhaps_seen(soon(get(&client, &upstream.url("/second"))).await, "reset");
+    assert_perhaps_seen(get(&client, &upstream.url("/second")).await, "reset");
     assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
 }
 
@@ -72,7 +72,7 @@ async fn an_answer_that_is_no_http_or_breaks_off_is_a_failure() {
         "HTTP/2.0 200 OK\r\n\r\n",
     ] {
         let upstream = Upstream::answering_once(told).await;
-        assert_perhaps_seen(soon(get(&client(), &upstream.url("/"))).await, told);
+        assert_perhaps_seen(get(&client(), &upstream.url("/")).await, told);
     }
 }
 
@@ -120,7 +120,7 @@ const CHUNK: &[u8] = b"10\r\n0123456789abcdef\r\n";
 #[tokio::test]
 async fn inv_37_an_endless_body_is_given_up_and_its_connection_closed() {
     let (upstream, mut closed) = telling_when_closed(ENDLESS, Some(CHUNK)).await;
-    let failed = soon(get_within(&client(), &upstream.url("/"), SMALL)).await.unwrap_err();
+    let failed = get_within(&client(), &upstream.url("/"), SMALL).await.unwrap_err();
     assert_eq!((failed.kind, failed.sent), (CallErrorKind::Rejected, Sent::Maybe));
     soon(closed.recv()).await.unwrap();
 }
@@ -129,7 +129,7 @@ async fn inv_37_an_endless_body_is_given_up_and_its_connection_closed() {
 async fn inv_37_of_an_endless_failure_the_beginning_is_shown() {
     let (upstream, mut closed) =
         telling_when_closed("HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n", Some(CHUNK)).await;
-    let failed = soon(get_within(&client(), &upstream.url("/"), SMALL)).await.unwrap();
+    let failed = get_within(&client(), &upstream.url("/"), SMALL).await.unwrap();
     assert_eq!((failed.status.as_u16(), failed.body.len(), failed.cut), (500, 1 << 10, true));
     soon(closed.recv()).await.unwrap();
 }
@@ -137,7 +137,7 @@ async fn inv_37_of_an_endless_failure_the_beginning_is_shown() {
 #[tokio::test]
 async fn a_body_that_announces_too_much_is_not_read() {
     let (upstream, mut closed) = telling_when_closed("HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n", None).await;
-    let failed = soon(get_within(&client(), &upstream.url("/"), SMALL)).await.unwrap_err();
+    let failed = get_within(&client(), &upstream.url("/"), SMALL).await.unwrap_err();
     assert_eq!(failed.kind, CallErrorKind::Rejected);
     soon(closed.recv()).await.unwrap();
 }
@@ -159,7 +159,7 @@ async fn inv_37_endless_headers_are_given_up() {
         &b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"[..],
     ] {
         let (upstream, mut closed) = telling_when_closed("HTTP/1.1 200 OK\r\n", Some(line)).await;
-        assert_perhaps_seen(soon(get(&client(), &upstream.url("/"))).await, "headers");
+        assert_perhaps_seen(get(&client(), &upstream.url("/")).await, "headers");
         soon(closed.recv()).await.unwrap();
     }
 }

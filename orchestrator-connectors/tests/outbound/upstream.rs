@@ -161,7 +161,7 @@ pub(crate) async fn until_closed(socket: &mut TcpStream) {
 
 /// Bounds a wait for an event, so that a lost one fails the test and does not hang it.
 pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), event).await.expect("the event came")
+    tokio::time::timeout(Duration::from_secs(20), event).await.expect("the event came")
 }
 
 /// Listens where nobody may connect.
@@ -228,5 +228,6 @@ pub(crate) async fn get_within(
     url: &str,
     limits: EgressLimits,
 ) -> Result<EgressAnswer, CallError> {
-    client.send(Method::GET, url.parse().unwrap(), HeaderMap::new(), Bytes::new(), limits).await
+    // A guard that fails may connect to somebody who never answers.
+    soon(client.send(Method::GET, url.parse().unwrap(), HeaderMap::new(), Bytes::new(), limits)).await
 }

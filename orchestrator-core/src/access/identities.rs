@@ -152,6 +152,22 @@ impl Identities<'_> {
         }))
     }
 
+    /// The identity of this id and its public key (JWK), if it proves itself by one; `None` whatever is wrong with the id.
+    /// Nothing is proved yet: who asks verifies an assertion with the key.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn public_key(&self, client_id: &str) -> Result<Option<(Identity, Value)>, Error> {
+        let Some((workspace, name)) = parse_client_id(client_id) else { return Ok(None) };
+        let record = self.0.store.record(&Owner::from(&workspace), RecordKind::Identity, name.as_str()).await?;
+        let stored: Option<StoredIdentity> = record.map(|record| decode(&record.body)).transpose()?;
+        let serves = self.0.workspace_exists(&workspace).await?;
+        Ok(stored.filter(|_| serves).and_then(|stored| {
+            let (scopes, generation) = (stored.scopes, stored.generation);
+            Some((Identity { workspace, name, scopes, generation }, stored.public_key?))
+        }))
+    }
+
     /// Whether a token of this making of the identity still holds. Read anew, so that a revocation holds at once.
     ///
     /// # Errors

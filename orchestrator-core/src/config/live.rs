@@ -98,7 +98,7 @@ impl PolicyStates {
     }
 
     /// Forgets a workspace that is gone.
-    pub(crate) fn forget(&self, workspace: &WorkspaceId) {
+    pub(crate) fn drop_all(&self, workspace: &WorkspaceId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(workspace);
     }
 

@@ -61,7 +61,7 @@ impl ConnectorRegistry {
         let mut problems: Vec<_> = registered
             .settings
             .iter_errors(settings)
-            .map(|error| FieldError::new(error.instance_path().to_string(), error.to_string()))
+            .map(|error| FieldError::new(error.instance_path().to_string(), error.masked_with("the value").to_string()))
             .collect();
         if problems.is_empty()
             && let Err(more) = registered.kind.build(settings, SecretSlots::default())

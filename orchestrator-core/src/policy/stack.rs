@@ -21,6 +21,28 @@ pub type PolicyStack<S, C, O> =
 /// Puts `service` under `policy`, with the lane's `state`, which was made or adapted for the same policy.
 ///
 /// A part that the policy does not have is passed through: it neither decides nor reports anything.
+///
+/// ```
+/// use orchestrator_core::policy::{ClassifyErrors, NoObserver, PolicyState, stack, validate};
+/// use orchestrator_types::{BreakerPolicy, Policy, RetryPolicy};
+/// use tower::{BoxError, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let policy = Policy {
+///     retry: Some(RetryPolicy::default()),
+///     breaker: Some(BreakerPolicy::default()),
+///     ..Policy::default()
+/// };
+/// assert!(validate(&policy).is_empty());
+///
+/// // One state a lane, kept for as long as the lane lives; a stack whenever the policy changes.
+/// let state = PolicyState::new(&policy);
+/// let upstream = service_fn(|request: http::Request<()>| async move { Ok::<_, BoxError>(request.uri().clone()) });
+/// let service = stack(&policy, &state, ClassifyErrors, NoObserver, upstream);
+/// assert_eq!(service.oneshot(http::Request::new(())).await.unwrap(), "/");
+/// # }
+/// ```
 pub fn stack<S, C, O>(
     policy: &Policy,
     state: &Arc<PolicyState>,

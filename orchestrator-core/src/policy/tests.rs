@@ -174,6 +174,14 @@ async fn a_policy_of_timeouts_alone_decides_nothing_else() {
     assert_eq!((state.lane_wait(), state.rate_limit_snapshot(), state.breaker_snapshot()), (None, None, None));
 }
 
+#[test]
+fn a_stack_and_its_calls_go_to_any_thread() {
+    fn any_thread<T: Send + 'static>() {}
+    type Stack = PolicyStack<Upstream, ByFailure, Recorder>;
+    any_thread::<Stack>();
+    any_thread::<<Stack as Service<Call>>::Future>();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_boxed_error_serves_the_whole_stack() {
     let policy = policy();

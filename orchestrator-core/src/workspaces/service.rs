@@ -198,7 +198,7 @@ impl Workspaces<'_> {
                 Ok(_) => {
                     self.0.snapshots.forget(name);
                     if status == WorkspaceStatus::Deleted {
-                        self.0.states.forget(name);
+                        self.0.states.drop_all(name);
                     }
                     return Ok(view(name, &workspace, version));
                 }

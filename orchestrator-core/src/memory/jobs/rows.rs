@@ -87,12 +87,13 @@ impl Jobs {
     }
 
     /// Accepts a job; `false` if it is there already.
-    pub(in crate::memory) fn accept(&mut self, workspace: &WorkspaceId, job: NewJob, now: Timestamp) -> bool {
+    pub(in crate::memory) fn accept(&mut self, workspace: &WorkspaceId, mut job: NewJob, now: Timestamp) -> bool {
         let id = job.id;
         if self.row(workspace, id).is_some() {
             return false;
         }
         self.accepted += 1;
+        let run_at = *job.run_at.get_or_insert(now);
         let record = JobRecord {
             workspace: workspace.clone(),
             state: JobState::Queued,
@@ -100,7 +101,7 @@ impl Jobs {
             fence: 0,
             lost_leases: 0,
             created_at: now,
-            run_at: job.run_at.unwrap_or(now),
+            run_at,
             finished_at: None,
             output: None,
             error: None,

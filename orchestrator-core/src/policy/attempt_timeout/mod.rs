@@ -25,6 +25,9 @@ mod future;
 mod layer;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use future::ResponseFuture;
 pub use layer::AttemptTimeoutLayer;
 pub use service::AttemptTimeout;

@@ -311,6 +311,12 @@ mod tests {
             prop_assert!(limiter.admit().is_ok());
         }
 
+        // A period that is rounded down would exceed the rate, if only by little and after long.
+        #[test]
+        fn inv_21_a_period_is_never_shorter_than_the_rate_allows(per_second in 0.001_f64..1_000_000.0) {
+            prop_assert!(period(per_second) as f64 * per_second >= 1e9 * (1.0 - f64::EPSILON));
+        }
+
         #[test]
         fn no_numbers_make_it_panic(per_second in proptest::num::f64::ANY, burst in any::<u32>()) {
             let clock = FakeRelativeClock::default();

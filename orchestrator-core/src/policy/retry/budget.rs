@@ -143,6 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn a_long_quiet_time_does_not_save_up_for_a_storm() {
+        let now = Instant::now();
+        let budget = Budget::new_at(1.0, now);
+        (0..100_000).for_each(|_| budget.deposit());
+        let (reserve, floor) = (RESERVE / TOKEN, u64::from(FLOOR_BURST));
+        let retries = (0..1_000).filter(|_| budget.withdraw_at(now)).count();
+        assert_eq!(u64::try_from(retries).unwrap_or(0), reserve + floor);
+    }
+
+    #[test]
     fn a_ratio_that_is_no_number_earns_nothing() {
         let now = Instant::now();
         let budget = Budget::new_at(f64::NAN, now);

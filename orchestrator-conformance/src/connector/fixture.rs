@@ -1,0 +1,153 @@
+//! What the behaviours share: connectors built as the engine builds them, secrets that can be searched for, and a way to
+//! wait that ends.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestrator_core::connector::{
+    CallContext, Connector, ConnectorKind, ConnectorRegistry, KindDescription, SecretSlots, SecretSource,
+};
+use orchestrator_core::secrets::{Secret, SecretError};
+use orchestrator_core::types::{FieldError, Name, TraceId};
+use serde_json::{Value, json};
+
+use super::{ConnectorHarness, Sample, Told};
+
+/// The longest wait for an event that must come.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Bounds a wait for an event, so that one that never comes fails the behaviour and does not hang it.
+pub(super) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(SOON, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("within {SOON:?} this did not happen: {what}"),
+    }
+}
+
+/// Tells the upstream; false if it is one that cannot be told so.
+pub(super) async fn told(harness: &impl ConnectorHarness, what: Told) -> bool {
+    let can = harness.tell(what).await;
+    assert!(can || !what.is_required(), "every upstream can be told {what:?}");
+    can
+}
+
+/// A registry with the kind, as the engine has one.
+pub(super) fn registry(harness: &impl ConnectorHarness) -> (ConnectorRegistry, Name) {
+    let kind = harness.kind();
+    let name = kind.describe().name;
+    let mut registry = ConnectorRegistry::default();
+    registry.register(kind).expect("the kind can be registered");
+    (registry, name)
+}
+
+/// A connector with the harness's settings, and a canary in each of its slots.
+pub(super) fn connector(harness: &impl ConnectorHarness) -> Arc<dyn Connector> {
+    connector_with(harness, slots(harness, &Canary::default()))
+}
+
+/// The same with other secrets.
+pub(super) fn connector_with(harness: &impl ConnectorHarness, slots: SecretSlots) -> Arc<dyn Connector> {
+    let (registry, kind) = registry(harness);
+    let settings = harness.settings();
+    assert_eq!(registry.check(&kind, &settings), Some(Vec::new()), "the harness's settings are good");
+    registry.build(&kind, &settings, slots).expect("the kind is registered").expect("good settings build a connector")
+}
+
+/// The operations to try; there is one at least, or nothing would be proved.
+pub(super) fn samples(harness: &impl ConnectorHarness) -> Vec<Sample> {
+    let samples = harness.samples();
+    assert!(!samples.is_empty(), "the harness gives an operation to try");
+    samples
+}
+
+/// The context of a call that is made for `subject`.
+pub(super) fn context(subject: &str) -> CallContext {
+    let (workspace, connector) = ("conformance-dev", "proved");
+    let workspace = workspace.parse().expect("a workspace's name");
+    CallContext::new(workspace, connector.parse().expect("a name"), subject, TraceId::new())
+}
+
+pub(super) fn pointers(problems: &[FieldError]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.pointer.as_str()).collect()
+}
+
+/// Values of every shape, which nobody expects.
+pub(super) fn odd_values() -> Vec<Value> {
+    let deep = (0..100).fold(json!(1), |inner, _| json!({"a": [inner]}));
+    let mut odd = vec![deep, json!(null), json!(true), json!(-1), json!(1e300), json!("\u{0}\u{202e}x"), json!([])];
+    odd.extend([json!([[], {}]), json!({}), json!({"": {"": ""}}), json!({"~/": "\r\n"}), json!("x".repeat(1 << 16))]);
+    odd
+}
+
+/// Every value that is `value` with one of its fields replaced by something odd.
+pub(super) fn mutations(value: &Value) -> Vec<Value> {
+    let Value::Object(fields) = value else { return Vec::new() };
+    let mut mutated = Vec::new();
+    for name in fields.keys() {
+        for odd in odd_values() {
+            let mut changed = fields.clone();
+            changed.insert(name.clone(), odd);
+            mutated.push(Value::Object(changed));
+        }
+    }
+    mutated
+}
+
+/// What a slot holds: a text that nothing else holds, so that it can be searched for.
+#[derive(Clone)]
+pub(super) struct Canary(Arc<Mutex<Result<String, SecretError>>>);
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self::of("first")
+    }
+}
+
+impl Canary {
+    pub(super) fn of(turn: &str) -> Self {
+        Self(Arc::new(Mutex::new(Ok(Self::text(turn)))))
+    }
+
+    /// The canary of a turn.
+    pub(super) fn text(turn: &str) -> String {
+        format!("canary{turn}0123456789abcdefghijklm")
+    }
+
+    /// Changes what the slots give from now on.
+    pub(super) fn set(&self, secret: Result<String, SecretError>) {
+        *self.0.lock().expect("no panic under the lock") = secret;
+    }
+}
+
+#[async_trait]
+impl SecretSource for Canary {
+    async fn resolve(&self) -> Result<Vec<Secret>, SecretError> {
+        let secret = self.0.lock().expect("no panic under the lock").clone()?;
+        Ok(vec![Secret::new(secret), Secret::new(Self::text("older"))])
+    }
+}
+
+/// The harness's slots, all filled with the canary.
+pub(super) fn slots(harness: &impl ConnectorHarness, canary: &Canary) -> SecretSlots {
+    let sources = harness.filled_slots().into_iter().map(|slot| {
+        let source: Arc<dyn SecretSource> = Arc::new(canary.clone());
+        (slot.parse().expect("a slot's name"), source)
+    });
+    SecretSlots::new(sources.collect::<BTreeMap<_, _>>())
+}
+
+/// A kind that is shared, for builders that take one by value.
+pub(super) struct Shared(pub(super) Arc<dyn ConnectorKind>);
+
+impl ConnectorKind for Shared {
+    fn describe(&self) -> KindDescription {
+        self.0.describe()
+    }
+
+    fn build(&self, settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
+        self.0.build(settings, secrets)
+    }
+}

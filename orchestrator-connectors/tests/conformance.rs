@@ -1,0 +1,202 @@
+//! The `http` kind behaves as the ports say, against a socket of this machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpKind};
+use orchestrator_core::connector::ConnectorKind;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+struct Upstream {
+    told: Mutex<Told>,
+    seen: Mutex<Vec<Seen>>,
+    held: watch::Sender<usize>,
+}
+
+/// An HTTP server that does as it is told, and a place where nobody listens.
+struct Http {
+    upstream: Arc<Upstream>,
+    address: SocketAddr,
+    /// Bound and not listening: connecting is refused, and nobody else gets the port.
+    nobody: tokio::net::TcpSocket,
+    filled: Vec<&'static str>,
+}
+
+impl Http {
+    async fn with(filled: &[&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (told, seen) = (Mutex::new(Told::Succeed), Mutex::default());
+        let upstream = Arc::new(Upstream { told, seen, held: watch::Sender::new(0) });
+        tokio::spawn({
+            let upstream = upstream.clone();
+            async move {
+                while let Ok((socket, _)) = listener.accept().await {
+                    tokio::spawn(serve(upstream.clone(), socket));
+                }
+            }
+        });
+        Self { upstream, address, nobody, filled: filled.to_vec() }
+    }
+}
+
+#[async_trait]
+impl ConnectorHarness for Http {
+    fn kind(&self) -> Arc<dyn ConnectorKind> {
+        let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        Arc::new(HttpKind::new(EgressClient::new(policy).unwrap()))
+    }
+
+    fn settings(&self) -> Value {
+        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
+        let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
+        let mut settings = json!({
+            "base_url": format!("http://{address}/api"), "idempotency_header": "Idempotency-Key", "webhook_path": "/in",
+            "operations": {"refund": {"method": "POST", "path": "/v1/charges/{charge}/refunds"}},
+        });
+        if self.filled.contains(&"header") {
+            settings["header_name"] = json!("X-Api-Key");
+        }
+        settings
+    }
+
+    fn refused_settings(&self) -> Vec<(Value, &'static str)> {
+        let base = |url: &str| json!({"base_url": url});
+        vec![
+            (json!({}), ""),
+            (base("ftp://a.example"), "/base_url"),
+            (base("https://user:pass@a.example"), "/base_url"),
+            (json!({"base_url": "https://a.example", "headers": {"Authorization": "x"}}), "/headers/Authorization"),
+        ]
+    }
+
+    fn filled_slots(&self) -> Vec<&'static str> {
+        self.filled.clone()
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let request = json!({"method": "GET", "path": "/v1/invoices", "query": {"limit": 5}});
+        let refused = vec![
+            (json!({"method": "FETCH", "path": "/"}), "/method"),
+            (json!({"method": "GET", "path": "/../x"}), "/path"),
+            (json!({"method": "GET", "path": "/", "headers": {"Host": "evil"}}), "/headers/Host"),
+            (json!({"method": "GET", "path": "/", "no-such-field": 1}), "/no-such-field"),
+        ];
+        let refund = json!({"params": {"charge": "ch_1"}, "json": {"amount": 5}});
+        let unfilled = vec![(json!({}), "/params/charge"), (json!({"params": {"charge": "../x"}}), "/params/charge")];
+        vec![
+            Sample { operation: "request", input: request, refused },
+            Sample { operation: "refund", input: refund, refused: unfilled },
+            Sample { operation: "webhook", input: json!({"type": "invoice.paid"}), refused: Vec::new() },
+        ]
+    }
+
+    async fn tell(&self, told: Told) -> bool {
+        *self.upstream.told.lock().unwrap() = told;
+        true
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.upstream.seen.lock().unwrap().clone()
+    }
+
+    async fn until_held(&self, calls: usize) {
+        self.upstream.held.subscribe().wait_for(|held| *held == calls).await.unwrap();
+    }
+}
+
+/// Counts a call that is held, as long as it lives.
+struct Held<'a>(&'a Upstream);
+
+impl<'a> Held<'a> {
+    fn new(upstream: &'a Upstream) -> Self {
+        upstream.held.send_modify(|held| *held += 1);
+        Self(upstream)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.send_modify(|held| *held -= 1);
+    }
+}
+
+async fn serve(upstream: Arc<Upstream>, mut socket: TcpStream) {
+    while let Some(text) = read_request(&mut socket).await {
+        let header = |wanted: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
+        };
+        let seen = Seen { idempotency_key: header("idempotency-key"), text: text.clone() };
+        upstream.seen.lock().unwrap().push(seen);
+        let _held = Held::new(&upstream);
+        let told = *upstream.told.lock().unwrap();
+        let (status, headers, body) = match told {
+            Told::Succeed => (200, String::new(), r#"{"fine":true}"#.to_owned()),
+            Told::Echo => (200, format!("X-Echo: {}\r\n", text.replace(['\r', '\n'], " ")), text),
+            Told::Refuse => (422, String::new(), text),
+            Told::Fail => (500, String::new(), text),
+            Told::AskToWait(wait) => (429, format!("Retry-After: {}\r\n", wait.as_secs()), String::new()),
+            Told::Status(status) => (status, String::new(), r#"{"why":"told"}"#.to_owned()),
+            Told::BreakOff | Told::BeAway => return,
+            Told::Hang => {
+                let mut rest = [0; 1024];
+                while !matches!(socket.read(&mut rest).await, Ok(0) | Err(_)) {}
+                return;
+            }
+        };
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
+        if socket.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A request as it came; `None` if the connection ended before one did.
+async fn read_request(socket: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if socket.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.map_or(0, |length| length.parse().unwrap());
+    while bytes.len() < head + length {
+        if socket.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+mod with_a_bearer_token {
+    use super::Http;
+
+    orchestrator_conformance::connector_conformance!(Http::with(&["bearer"]).await);
+}
+
+mod with_a_user_and_a_header {
+    use super::Http;
+
+    orchestrator_conformance::connector_conformance!(Http::with(&["username", "password", "header"]).await);
+}
+
+mod without_secrets {
+    use super::Http;
+
+    orchestrator_conformance::connector_conformance!(Http::with(&[]).await);
+}

@@ -1,0 +1,15 @@
+//! The HTTP face over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod access;
+mod contract;
+mod control;
+mod edge;
+mod events;
+mod exec;
+mod install;
+mod kit;
+mod ops;
+mod tokens;
+mod webhooks;
