@@ -20,7 +20,9 @@ use crate::hub::Hub;
 use crate::retention;
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{EnvSecrets, FileSecrets, SecretResolver};
-use crate::store::{CommitError, ControlChange, Expect, Owner, RecordKind, RecordWrite, Store, StoreError};
+use crate::store::{
+    CommitError, ControlChange, ControlStore, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
+};
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
 
@@ -203,15 +205,23 @@ impl Builder {
     }
 }
 
+/// The environment that a store belongs to; `None` if no engine has ever been built on it. Reads only.
+///
+/// # Errors
+/// The store does not answer, or what it holds cannot be read.
+pub async fn environment_of(store: &dyn ControlStore) -> Result<Option<Environment>, StoreError> {
+    let record = store.record(&Owner::Install, RecordKind::Install, META).await?;
+    record.map(|record| decode::<Meta>(&record.body).map(|meta| meta.environment)).transpose()
+}
+
 /// The first engine on a store gives it its environment; every other must be of the same.
 async fn claim_environment(store: &dyn Store, wanted: &Environment, now: Timestamp) -> Result<(), BuildError> {
     loop {
-        if let Some(record) = store.record(&Owner::Install, RecordKind::Install, META).await? {
-            let meta: Meta = decode(&record.body)?;
-            if meta.environment == *wanted {
+        if let Some(environment) = environment_of(store).await? {
+            if environment == *wanted {
                 return Ok(());
             }
-            let (store, wanted) = (meta.environment.to_string(), wanted.to_string());
+            let (store, wanted) = (environment.to_string(), wanted.to_string());
             return Err(BuildError::OtherEnvironment { store, wanted });
         }
         let body = encode(&Meta { environment: wanted.clone(), created_at: now })?;

@@ -28,7 +28,7 @@ mod hub;
 mod retention;
 
 pub use actor::{Actor, Reason};
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, environment_of};
 pub use engine::{Health, Orchestrator};
 pub use error::Error;
 pub use orchestrator_types as types;

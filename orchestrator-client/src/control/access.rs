@@ -10,6 +10,11 @@ use crate::list::List;
 use crate::transport::Call;
 
 impl Workspace {
+    /// The operators and their roles.
+    pub fn operators(&self) -> List<OperatorView> {
+        List::new(&self.client, Call::get(self.path(["operators"])))
+    }
+
     /// The role of the operator whose tokens have the subject `sub`.
     ///
     /// # Errors
