@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_without_prefix_is_taken_as_it_is() {
+    fn a_secret_without_its_prefix_is_base64_all_the_same() {
         let bare = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let headers = sign(&secrets(&[bare]), "msg", SystemClock.now(), b"{}").unwrap();
         Webhook::new(bare).unwrap().verify(b"{}", &headers).unwrap();
