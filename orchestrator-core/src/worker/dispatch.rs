@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::WorkerOptions;
-use super::lanes::Lanes;
+use super::lanes::{Coming, Lanes};
 use super::leases::Leases;
-use super::run::lease;
+use super::run::{lane_of, lease};
 use super::settle::settle;
 use crate::engine::Engine;
 use crate::store::{Claim, HeldLease, JobRecord, Outcome, Settlement, StoreError};
@@ -118,13 +118,15 @@ impl Worker {
         let full =
             running.iter().filter(|(_, count)| **count >= limit).map(|(workspace, _)| workspace.clone()).collect();
         let most = running.values().copied().filter(|count| *count < limit).max().unwrap_or(0);
+        let limits = self.lanes.limits(max);
         let claim = Claim {
             owner: self.engine.node.clone(),
             max,
             per_workspace: limit - most,
             lease: self.options.lease,
             quarantine: false,
-            paused: self.lanes.paused(),
+            paused: limits.paused,
+            limited: limits.limited,
             full,
         };
         let asked = Instant::now();
@@ -143,18 +145,18 @@ impl Worker {
 
     /// Makes the attempt of a job whose lease is held.
     fn work(self: &Arc<Self>, record: JobRecord) {
-        let held = lease(&record);
-        let worker = self.clone();
-        let task = self.attempts.spawn(async move { worker.attempt(record).await });
+        let (held, worker) = (lease(&record), self.clone());
+        let coming = Coming::new(self.clone(), lane_of(&record));
+        let task = self.attempts.spawn(async move { worker.attempt(record, coming).await });
         self.leases.works(&held, task.abort_handle());
     }
 
-    async fn attempt(&self, record: JobRecord) {
+    async fn attempt(&self, record: JobRecord, coming: Coming) {
         let running = &self.engine.worker.0.running;
         running.fetch_add(1, Ordering::Relaxed);
         let guard = Running(running);
         // A connector that panics fails its own attempt, and leaves the lease to end by itself.
-        let result = std::panic::AssertUnwindSafe(self.run(&record)).catch_unwind().await;
+        let result = std::panic::AssertUnwindSafe(self.run(&record, coming)).catch_unwind().await;
         drop(guard);
         match result {
             Ok(settlement) => self.hand_in(settlement).await,
@@ -183,7 +185,8 @@ impl Worker {
                 per_workspace: 1,
                 lease: self.options.lease,
                 quarantine: true,
-                paused: self.lanes.paused(),
+                paused: self.lanes.limits(1).paused,
+                limited: Vec::new(),
                 full: Vec::new(),
             };
             let asked = Instant::now();
