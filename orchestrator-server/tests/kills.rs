@@ -17,9 +17,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{any, post};
 use orchestrator_client::{Client, EventQuery, Retry, WebhookOutcome};
+use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::secrets::Secret;
 use orchestrator_core::webhooks::signature::{Fixture, provider};
-use orchestrator_types::{Bundle, IdentityRequest, JobId, JobRequest, JobStatus, SecretRequest, Timestamp, scope};
+use orchestrator_types::{Bundle, IdentityRequest, JobId, JobRequest, JobStatus, SecretRequest, scope};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -202,7 +203,7 @@ async fn load(exec: Client, journal: Arc<Mutex<Journal>>, stop: tokio_util::sync
         }
         let event = format!("evt_{:016x}_{number}", fastrand::u64(..));
         let body = serde_json::to_vec(&json!({"id": event, "type": "invoice.paid", "account": "acct_kills"})).unwrap();
-        let now = Timestamp::from(chrono::Utc::now());
+        let now = SystemClock.now();
         let headers = stripe.sign(&Fixture::new(&body, &event), &Secret::new(STRIPE_SECRET.to_owned()), now).unwrap();
         let answer = exec.send_webhook(&"stripe".parse().unwrap(), None, headers, Bytes::from(body)).await;
         if let Ok(answer) = answer
@@ -306,8 +307,7 @@ async fn one_inbox_entry_each(admin: &Client, webhooks: &[(String, String)]) {
 
 /// The events of the workspace are numbered without a hole.
 async fn gapless(exec: &Client) {
-    let (mut query, mut expected) = (EventQuery::default(), 1);
-    query.limit = Some(500);
+    let (mut query, mut expected) = (EventQuery { limit: Some(500), ..EventQuery::default() }, 1);
     loop {
         let page = exec.events(&query).await.unwrap();
         for event in &page.items {

@@ -177,6 +177,9 @@ impl Workspaces<'_> {
         let version = self.0.live(name).await?.version;
         loop {
             let (mut workspace, record) = self.0.workspace_record(name).await?.ok_or(Error::not_found("workspace"))?;
+            if workspace.status == WorkspaceStatus::Deleted {
+                return Err(Error::not_found("workspace"));
+            }
             if workspace.status == status {
                 return Ok(view(name, &workspace, version));
             }

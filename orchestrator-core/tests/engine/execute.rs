@@ -105,7 +105,10 @@ async fn each_failure_has_its_code_status_and_attempts() {
         let failed = failure(executed);
         assert_eq!((failed.error.code.as_str(), failed.status(), failed.attempts), (code, status, attempts));
         assert_eq!(failed.error.upstream.map(|answer| answer.status), upstream, "{code}");
-        assert_eq!((view.status.as_str(), view.attempts, view.error.unwrap().code.as_str()), ("failed", attempts, code));
+        assert_eq!(
+            (view.status.as_str(), view.attempts, view.error.unwrap().code.as_str()),
+            ("failed", attempts, code)
+        );
         let error = Error::Call(Box::new(failure(world.call(operation, steps).await)));
         assert_eq!((error.code(), error.status()), (code, status));
         world.engine.events().page(&world.shop, None, &Default::default(), 1, Duration::ZERO).await.unwrap();

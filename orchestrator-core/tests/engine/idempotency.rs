@@ -103,8 +103,7 @@ async fn whoever_waits_longer_than_half_a_minute_is_told_that_it_is_in_progress(
 async fn died(world: &World, key: &str) -> ExecutionId {
     let execution = ExecutionId::new();
     let valid_until = orchestrator_core::clock::Clock::now(&world.install.clock).after(Duration::from_secs(40));
-    let begin =
-        Begin { key: key.parse().unwrap(), request_hash: [7; 32], execution, valid_until, take_over: false };
+    let begin = Begin { key: key.parse().unwrap(), request_hash: [7; 32], execution, valid_until, take_over: false };
     assert_eq!(world.install.store.begin(&world.shop, begin).await.unwrap(), Begun::Fresh);
     execution
 }

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use bytes::Bytes;
 use http::HeaderMap;
+use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::secrets::Secret;
 use orchestrator_core::webhooks::signature::{Fixture, provider};
-use orchestrator_types::Timestamp;
 use serde_json::Value;
 
 const INVOICE_PAID: &str = include_str!("../../../examples/fixtures/stripe/invoice.paid.json");
@@ -26,7 +26,7 @@ pub(crate) fn invoice_paid(account: Option<&str>) -> anyhow::Result<(String, Byt
 /// The headers with which Stripe would send the body.
 pub(crate) fn sign(body: &[u8], secret: &str) -> anyhow::Result<HeaderMap> {
     let stripe = provider("stripe").context("this build has no Stripe provider")?;
-    let now = Timestamp::from(chrono::Utc::now());
+    let now = SystemClock.now();
     let mut headers = stripe.sign(&Fixture::new(body, "unused"), &Secret::new(secret.to_owned()), now)?;
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     Ok(headers)

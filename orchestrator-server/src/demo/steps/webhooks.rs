@@ -172,7 +172,6 @@ async fn traced(stage: &Stage, guest: &Guest<'_>) -> anyhow::Result<Evidence> {
 }
 
 async fn events(guest: &Guest<'_>) -> anyhow::Result<Vec<EventView>> {
-    let mut query = orchestrator_client::EventQuery::default();
-    query.limit = Some(500);
+    let query = orchestrator_client::EventQuery { limit: Some(500), ..Default::default() };
     Ok(guest.client.events(&query).await?.items)
 }
