@@ -1,5 +1,8 @@
 //! Starting and stopping.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use crate::kit::{Install, Upstream, finish, get, mode};
 
 #[test]
@@ -138,6 +141,21 @@ fn inv_12_what_does_not_end_within_the_drain_is_given_back_and_runs_again() {
     upstream.next().answer(200, "{}");
     let watched = finish(server.product("drain-dev", &["jobs", "watch", &job, "--output", "json"])).well();
     assert!(watched.lines().last().unwrap().contains("\"status\":\"succeeded\""), "{watched}");
+}
+
+#[test]
+fn inv_12_an_event_stream_that_is_open_does_not_hold_the_end_up() {
+    let install = Install::new();
+    let mut server = install.serve();
+    server.apply("drain-dev", "  settings: {a: [1]}\n");
+    let mut tail = server.product("drain-dev", &["events", "tail"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("workspace.created"));
+    server.terminate();
+    assert_eq!(server.logged("stopped")["level"], "INFO");
+    assert_eq!(server.ended().code(), Some(0));
+    tail.kill().unwrap();
+    tail.wait().unwrap();
 }
 
 #[test]
