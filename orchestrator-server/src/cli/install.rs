@@ -39,14 +39,18 @@ pub(super) struct Install {
 impl Install {
     /// The settings of the file, the environment and the flags.
     pub(super) fn settings(&self) -> Result<Settings, SettingError> {
-        let sources = Sources::of_process(self.config.clone())
+        Settings::load(&self.sources())
+    }
+
+    /// The layers of settings, so that a command can put flags of its own over them.
+    pub(super) fn sources(&self) -> Sources {
+        Sources::of_process(self.config.clone())
             .with_flag("environment", self.environment.as_ref())
             .with_flag("data_dir", self.data_dir.as_ref())
             .with_flag("store.url", self.store_url.as_ref())
             .with_flag("listen.api", self.listen_api)
             .with_flag("listen.ops", self.listen_ops)
-            .with_flag("listen.control", self.listen_control);
-        Settings::load(&sources)
+            .with_flag("listen.control", self.listen_control)
     }
 }
 

@@ -77,7 +77,7 @@ impl Printer {
         for row in rows {
             table.add_row(row.iter().map(|cell| clean(cell)));
         }
-        let text: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let text: Vec<String> = table.lines().map(|line| line.trim_end().replacen(' ', "", 1)).collect();
         write(&text.join("\n"))
     }
 

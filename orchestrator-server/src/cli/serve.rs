@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use super::Verdict;
 use super::install::Install;
-use super::span::span;
 use crate::compose;
 use crate::logging;
 use crate::roles::Roles;
+use crate::settings::Settings;
 
 /// Run a server.
 #[derive(Debug, Args)]
@@ -21,9 +21,9 @@ pub(super) struct Serve {
     /// What this process does, of `api`, `ingress`, `worker` and `console`.
     #[arg(long, default_value_t = Roles::ALL)]
     roles: Roles,
-    /// How long a stopping server waits for what runs; `drain_s` if absent.
-    #[arg(long, value_parser = span)]
-    drain: Option<Duration>,
+    /// `drain_s`: how many seconds a stopping server waits for what runs.
+    #[arg(long, value_name = "SECONDS")]
+    drain_s: Option<u64>,
 }
 
 /// Beyond the drain: leases that are given back are written, the store is closed.
@@ -31,11 +31,8 @@ const AFTER_DRAIN: Duration = Duration::from_secs(15);
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<Verdict> {
-        let mut settings = self.install.settings()?;
+        let mut settings = Settings::load(&self.install.sources().with_flag("drain_s", self.drain_s))?;
         settings.roles = self.roles;
-        if let Some(drain) = self.drain {
-            (settings.drain, settings.workers.drain, settings.edge_limits.drain) = (drain, drain, drain);
-        }
         logging::install(settings.log, "info")?;
         // Before anything starts: a signal in between must not kill a half-started server.
         let mut signals = Signals::listen()?;

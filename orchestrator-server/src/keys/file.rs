@@ -115,7 +115,7 @@ fn is_private(path: &Path) -> io::Result<bool> {
 /// Writes the file whole or not at all, for its owner only. One that another process made meanwhile stays.
 fn make(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    private_folder(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{text}")?;
     file.as_file().sync_all()?;
@@ -125,6 +125,18 @@ fn make(path: &Path, text: &str) -> io::Result<()> {
         Err(other) => return Err(other.error),
     }
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Creates the folder for its owner only, if it is not there.
+fn private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
 }
 
 #[cfg(all(test, unix))]

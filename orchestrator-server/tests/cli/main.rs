@@ -1,0 +1,12 @@
+//! The real binary: started, spoken to and stopped as an operator does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod access;
+mod bundles;
+mod doctor;
+mod jobs;
+mod kit;
+mod serving;
+mod webhooks;
+mod workspaces;
