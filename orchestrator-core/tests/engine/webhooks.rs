@@ -131,7 +131,7 @@ async fn inv_07_the_same_event_makes_one_entry_however_often_it_comes() {
     let entry = world.engine.inbox().get(&world.shop, all[0].id).await.unwrap();
     assert_eq!(entry.payload.unwrap()["amount"], json!(1.10));
     let by_key = stripe(&world.engine, Some("key-shop"), &json!({"id": "evt_1"}), "whsec_of_shop-dev", now).await;
-    assert!(accepted(by_key).duplicate == false, "the same id from another sender is another event");
+    assert!(!accepted(by_key).duplicate, "the same id from another sender is another event");
 }
 
 #[tokio::test(start_paused = true)]
