@@ -62,6 +62,7 @@ pub(crate) struct Reply {
 
 /// Why the gateway said nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "the gateway of this program is never lost; a real one is")]
 pub(crate) enum Lost {
     /// It was not reached.
     Unreachable,

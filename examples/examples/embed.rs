@@ -32,6 +32,7 @@ type AnyError = Box<dyn Error + Send + Sync>;
 
 /// What came of it.
 #[derive(Debug)]
+#[allow(dead_code, reason = "for the test of this program")]
 pub(crate) struct Outcome {
     /// What the upstream answered to the call.
     pub(crate) answer: Value,

@@ -8,15 +8,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use chrono::Utc;
 use http::HeaderMap;
 use orchestrator_client::callback::{CallbackVerifier, VerifiedCallback};
 use orchestrator_core::callback::signing::sign;
+use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::secrets::Secret;
 use orchestrator_core::types::{
     CallbackBody, CallbackType, InboxId, Timestamp, TraceId, WebhookCallbackData, WorkspaceId,
@@ -100,7 +101,7 @@ const OF_SOMEBODY_ELSE: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// The body of a callback, as the server renders it for a Stripe event.
 fn delivery() -> Result<(String, Vec<u8>), AnyError> {
     let payload: Value = serde_json::from_str(fixtures::STRIPE_INVOICE_PAID)?;
-    let (id, now) = (InboxId::new().to_string(), Timestamp::from(Utc::now()));
+    let (id, now) = (InboxId::new().to_string(), SystemClock.now());
     let workspace: WorkspaceId = "buildos-dev".parse()?;
     let data = WebhookCallbackData {
         provider: "stripe".parse()?,
@@ -138,12 +139,12 @@ pub(crate) async fn run() -> Result<Outcome, AnyError> {
         Ok(http.post(&url).headers(headers).body(body.to_vec()).send().await?.status().as_u16())
     };
     let (id, body) = delivery()?;
-    let now = Timestamp::from(Utc::now());
-    let hour = std::time::Duration::from_secs(3_600);
+    let now = SystemClock.now();
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
     let altered = String::from_utf8(body.clone())?.replace("4900", "1").into_bytes();
     let mut outcome = Outcome {
         first: deliver(signed(SECRET, &id, now, &body)?, &body).await?,
-        again: deliver(signed(SECRET, &id, now.after(std::time::Duration::from_secs(1)), &body)?, &body).await?,
+        again: deliver(signed(SECRET, &id, now.after(second), &body)?, &body).await?,
         forged: deliver(signed(OF_SOMEBODY_ELSE, &id, now, &body)?, &body).await?,
         altered: deliver(signed(SECRET, &id, now, &body)?, &altered).await?,
         stale: deliver(signed(SECRET, &id, now.before(hour), &body)?, &body).await?,

@@ -134,16 +134,16 @@ impl Engine {
 
     /// The log line of a call: failures always, successes by the workspace's share.
     pub(crate) fn log_call(&self, live: &LiveConfig, record: &RequestView) {
-        let (workspace, target) = (&live.workspace, &record.target);
+        let (workspace, through) = (&live.workspace, &record.target);
         let (subject, trace_id, attempts, duration_ms) =
             (&record.subject, record.trace_id, record.attempts, record.duration_ms);
         match &record.error {
             Some(error) => {
                 let code = &error.code;
-                tracing::warn!(%workspace, %target, %subject, %trace_id, attempts, duration_ms, %code, "call failed");
+                tracing::warn!(%workspace, %through, %subject, %trace_id, attempts, duration_ms, %code, "call failed");
             }
             None if fastrand::f64() < live.config.logging.sample_success => {
-                tracing::info!(%workspace, %target, %subject, %trace_id, attempts, duration_ms, "call succeeded");
+                tracing::info!(%workspace, %through, %subject, %trace_id, attempts, duration_ms, "call succeeded");
             }
             None => {}
         }

@@ -324,7 +324,7 @@ impl Configs<'_> {
         let mut change = ControlChange::of(Owner::from(workspace));
         change.writes.push(pointer.write()?);
         change.routes = Some(routes_of(&version.config));
-        change.take_routes = actor.install_admin;
+        change.take_routes = actor.install_admin && actor.takes_routes;
         Ok(change)
     }
 

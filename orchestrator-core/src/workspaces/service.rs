@@ -81,7 +81,7 @@ impl Workspaces<'_> {
             ),
         ];
         change.routes = Some(routes_of(&version.config));
-        change.take_routes = actor.install_admin;
+        change.take_routes = actor.install_admin && actor.takes_routes;
         let after = json!({"config_version": 1, "hash": version.hash});
         change.audit.push(actor.audit("workspace.create", name).change(None, Some(after)));
         change.events = vec![

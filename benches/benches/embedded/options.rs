@@ -1,0 +1,49 @@
+//! What to measure, and for how long.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::AnyError;
+
+/// The options of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// JSON instead of a table.
+    pub(crate) json: bool,
+    /// How often each load is measured.
+    pub(crate) rounds: usize,
+    /// How long a load is measured for.
+    pub(crate) time: Duration,
+    /// How long it runs before that.
+    pub(crate) warm_up: Duration,
+    /// Where the databases lie: on a disk, or durable commits cost nothing.
+    pub(crate) dir: PathBuf,
+}
+
+impl Options {
+    /// Reads the command line. Without `--bench`, which `cargo bench` gives, all is run once and briefly: then it is a test.
+    pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Self, AnyError> {
+        // Cargo gives it last, and what else is given counts more.
+        let (bench, arguments): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument == "--bench");
+        let bench = !bench.is_empty();
+        let mut options = Self {
+            json: false,
+            rounds: if bench { 3 } else { 1 },
+            time: Duration::from_millis(if bench { 3_000 } else { 300 }),
+            warm_up: Duration::from_millis(if bench { 500 } else { 0 }),
+            dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--json" => options.json = true,
+                "--rounds" => options.rounds = value()?.parse::<usize>()?.max(1),
+                "--seconds" => options.time = Duration::try_from_secs_f64(value()?.parse()?)?,
+                "--dir" => options.dir = PathBuf::from(value()?),
+                other => return Err(format!("there is no option {other}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
