@@ -200,7 +200,7 @@ async fn inv_31_what_was_accepted_once_can_be_activated_again_or_the_refusal_nam
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_was_never_verified_yields_after_a_day_and_to_the_administrator_at_once() {
+async fn a_route_that_was_never_verified_yields_after_a_day_and_to_an_administrator_who_says_so() {
     let world = World::idle().await;
     let mall = world.import("mall-dev", config("mall-dev", json!({}))).await;
     add(&world, &operator(), route("acct_1"), None).await.unwrap();
@@ -216,7 +216,10 @@ async fn a_route_that_was_never_verified_yields_after_a_day_and_to_the_administr
     take(operator()).await.unwrap();
     let error = world.engine.configs().activate(&operator(), &world.shop, 2, &because(), None).await.unwrap_err();
     assert_eq!(error.code(), "route_taken");
-    world.engine.configs().activate(&admin(), &world.shop, 2, &because(), None).await.unwrap();
+    let activate = async |actor: Actor| world.engine.configs().activate(&actor, &world.shop, 2, &because(), None).await;
+    assert_eq!(activate(admin()).await.unwrap_err().code(), "route_taken", "nobody takes one by mistake");
+    assert_eq!(activate(Actor { takes_routes: true, ..operator() }).await.unwrap_err().code(), "route_taken");
+    activate(Actor { takes_routes: true, ..admin() }).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
