@@ -106,6 +106,19 @@ impl Operators<'_> {
         .await
     }
 
+    /// Whether these may become the operators of a workspace that there is.
+    pub(crate) async fn check_replace(
+        &self,
+        actor: &Actor,
+        workspace: &WorkspaceId,
+        wanted: &[BundleOperator],
+    ) -> Result<(), Error> {
+        let (before, _) = self.all(workspace).await?;
+        let had_admin = before.iter().any(|operator| operator.role == Role::Admin);
+        let has_admin = wanted.iter().any(|operator| operator.role == Role::Admin);
+        if had_admin && !has_admin && !actor.install_admin { Err(last_admin()) } else { Ok(()) }
+    }
+
     async fn change(
         &self,
         actor: &Actor,

@@ -57,7 +57,7 @@ impl SigningKey {
     pub fn parse(secret: &Secret) -> Result<Self, SigningError> {
         let text = secret.expose();
         let encoded = text.strip_prefix(PREFIX).unwrap_or(text);
-        let encoding = if encoded.len() % 4 == 0 { BASE64 } else { BASE64_NOPAD };
+        let encoding = if encoded.len().is_multiple_of(4) { BASE64 } else { BASE64_NOPAD };
         let key = Zeroizing::new(encoding.decode(encoded.as_bytes()).map_err(|_| SigningError::Secret)?);
         if !(24..=64).contains(&key.len()) {
             return Err(SigningError::Secret);

@@ -60,6 +60,9 @@ impl Configs<'_> {
             return Ok(result);
         }
         if exists {
+            if let Some(operators) = &bundle.operators {
+                Operators(self.0).check_replace(actor, workspace, operators).await?;
+            }
             let saved = self
                 .save(actor, workspace, None, "import of a bundle", true, |config| {
                     *config = bundle.config.clone();

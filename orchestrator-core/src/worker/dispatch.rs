@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 use super::WorkerOptions;
 use super::lanes::{Coming, Lanes};
 use super::leases::Leases;
-use super::run::{lane_of, lease};
+use super::outcome::lease;
+use super::run::lane_of;
 use super::settle::settle;
 use crate::engine::Engine;
 use crate::store::{Claim, HeldLease, JobRecord, Outcome, Settlement, StoreError};
@@ -36,6 +37,8 @@ pub(super) struct Worker {
     pub(super) lanes: Lanes,
     settler: mpsc::Sender<Settlement>,
     attempts: TaskTracker,
+    /// Those that take leases: the dispatcher and the rescuer.
+    takers: TaskTracker,
 }
 
 /// Starts the worker's tasks. They end when the engine drains.
@@ -48,12 +51,13 @@ pub(crate) fn start(engine: &Arc<Engine>, options: WorkerOptions) {
         lanes: Lanes::default(),
         settler,
         attempts: TaskTracker::new(),
+        takers: TaskTracker::new(),
     });
     let tasks = &engine.worker_tasks;
     let (dispatcher, renewer, rescuer) = (worker.clone(), worker.clone(), worker.clone());
-    tasks.spawn(async move { dispatcher.dispatch().await });
+    tasks.spawn(worker.takers.track_future(async move { dispatcher.dispatch().await }));
+    tasks.spawn(worker.takers.track_future(async move { rescuer.rescue().await }));
     tasks.spawn(async move { renewer.renew().await });
-    tasks.spawn(async move { rescuer.rescue().await });
     tasks.spawn(async move {
         let ended = worker.engine.stopping.clone();
         tokio::select! {
@@ -72,6 +76,9 @@ impl Worker {
     /// Ends when the engine drains and nothing is held any more.
     async fn drained(&self) {
         self.engine.draining.cancelled().await;
+        // A claim may be under way: what it brings is to be given back.
+        self.takers.close();
+        self.takers.wait().await;
         self.attempts.close();
         self.attempts.wait().await;
         while self.leases.len() > 0 {
@@ -133,7 +140,13 @@ impl Worker {
         let jobs = self.engine.store.claim(claim).await?;
         let count = jobs.len();
         for job in jobs {
-            self.start(job.record, asked);
+            if self.draining() {
+                let held = lease(&job.record);
+                self.leases.hold(held.clone(), asked);
+                self.hand_in(given_back(held)).await;
+            } else {
+                self.start(job.record, asked);
+            }
         }
         Ok(count)
     }

@@ -7,6 +7,7 @@
 mod dispatch;
 mod lanes;
 mod leases;
+mod outcome;
 mod run;
 mod settle;
 

@@ -89,7 +89,8 @@ async fn a_retry_after_is_clamped_to_the_longest_wait() {
 #[tokio::test(start_paused = true)]
 async fn each_failure_has_its_code_status_and_attempts() {
     let world = World::idle().await;
-    let cases: [(&str, &[&str], &str, u16, u32, Option<u16>); 8] = [
+    type Case = (&'static str, &'static [&'static str], &'static str, u16, u32, Option<u16>);
+    let cases: [Case; 8] = [
         ("write", &["422"], "upstream_rejected", 502, 1, Some(422)),
         ("read", &["404"], "upstream_rejected", 502, 1, Some(404)),
         ("read", &["500"], "upstream_failed", 502, 3, Some(500)),

@@ -77,7 +77,7 @@ async fn inv_08_callers_that_wait_for_a_refused_one_make_the_call_themselves() {
     let (engine, shop) = (world.engine.clone(), world.shop.clone());
     let busy = tokio::spawn(async move { engine.execute(&shop, call("read", &["slow:500"])).await });
     world.script().reached(1).await;
-    let answers = race(&[world.engine.clone()], &world, &keyed("k", "write", &["ok"])).await;
+    let answers = race(std::slice::from_ref(&world.engine), &world, &keyed("k", "write", &["ok"])).await;
     assert!(answers.iter().all(|answer| answer.result.as_ref().is_err_and(|e| e.error.code == "concurrency_limited")));
     assert!(busy.await.unwrap().unwrap().result.is_ok());
     assert!(world.engine.execute(&world.shop, keyed("k", "write", &["ok"])).await.unwrap().result.is_ok());
@@ -121,7 +121,7 @@ async fn inv_32_what_died_half_way_is_unknown_and_runs_again_only_if_that_is_har
         other => panic!("{other:?}"),
     }
     assert_eq!(world.script().count(), 0);
-    let answers = race(&[world.engine.clone()], &world, &keyed("read", "read", &["slow:100"])).await;
+    let answers = race(std::slice::from_ref(&world.engine), &world, &keyed("read", "read", &["slow:100"])).await;
     assert!(answers.iter().all(|answer| answer.result.is_ok()));
     assert_eq!(world.script().count(), 1, "of those that take over, one does");
 }
