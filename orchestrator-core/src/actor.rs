@@ -17,12 +17,15 @@ pub struct Actor {
     pub trace_id: TraceId,
     /// Whether it is the install's administrator, who may do what no operator of a workspace may.
     pub install_admin: bool,
+    /// Whether routes that another workspace holds are to be taken from it. Said in so many words, so that nobody takes one
+    /// by mistake; counts only for the install's administrator.
+    pub takes_routes: bool,
 }
 
 impl Actor {
     /// The program itself, which is its install's administrator.
     pub fn program(name: impl Into<String>) -> Self {
-        Self { subject: name.into(), via: None, trace_id: TraceId::new(), install_admin: true }
+        Self { subject: name.into(), via: None, trace_id: TraceId::new(), install_admin: true, takes_routes: false }
     }
 
     pub(crate) fn audit(&self, action: &'static str, target: impl ToString) -> NewAudit {

@@ -156,6 +156,8 @@ impl Builder {
         for kind in self.kinds {
             kinds.register(kind)?;
         }
+        // Before anything is read: what changes from now on is noticed.
+        let (epoch, _) = store.changed_since(u64::MAX).await?;
         let hub = Arc::new(Hub::default());
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
@@ -195,7 +197,7 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
-        engine.tasks.spawn(retention::follow(engine.clone()));
+        engine.tasks.spawn(retention::follow(engine.clone(), epoch));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));
         if let Some(options) = self.worker {

@@ -64,6 +64,7 @@ impl Engine {
             let missing = Error::not_found("workspace");
             let (stored, _) = self.workspace_record(workspace).await?.ok_or(missing)?;
             if stored.status == WorkspaceStatus::Deleted {
+                self.states.drop_all(workspace);
                 return Err(Error::not_found("workspace"));
             }
             let owner = Owner::from(workspace);
@@ -133,16 +134,16 @@ impl Engine {
 
     /// The log line of a call: failures always, successes by the workspace's share.
     pub(crate) fn log_call(&self, live: &LiveConfig, record: &RequestView) {
-        let (workspace, target) = (&live.workspace, &record.target);
+        let (workspace, through) = (&live.workspace, &record.target);
         let (subject, trace_id, attempts, duration_ms) =
             (&record.subject, record.trace_id, record.attempts, record.duration_ms);
         match &record.error {
             Some(error) => {
                 let code = &error.code;
-                tracing::warn!(%workspace, %target, %subject, %trace_id, attempts, duration_ms, %code, "call failed");
+                tracing::warn!(%workspace, %through, %subject, %trace_id, attempts, duration_ms, %code, "call failed");
             }
             None if fastrand::f64() < live.config.logging.sample_success => {
-                tracing::info!(%workspace, %target, %subject, %trace_id, attempts, duration_ms, "call succeeded");
+                tracing::info!(%workspace, %through, %subject, %trace_id, attempts, duration_ms, "call succeeded");
             }
             None => {}
         }

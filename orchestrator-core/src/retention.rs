@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::WorkspaceId;
+use orchestrator_types::{RetentionConfig, WorkspaceId};
 use tokio::time::sleep;
 
 use crate::engine::Engine;
@@ -49,10 +49,14 @@ async fn sweep_all(engine: &Engine) -> Result<(), Error> {
 }
 
 async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> {
-    let live = engine.live(workspace).await?;
+    let kept = match engine.live(workspace).await {
+        Ok(live) => live.config.retention.clone(),
+        // What a deleted workspace left behind outlives its time as well.
+        Err(Error::NotFound { .. }) => RetentionConfig::default(),
+        Err(error) => return Err(error),
+    };
     let now = engine.clock.now();
     let days = |days: u32| now.before(DAY * days);
-    let kept = &live.config.retention;
     let sweep = Sweep {
         workspace: workspace.clone(),
         requests_before: days(kept.requests_days),
@@ -83,12 +87,12 @@ pub(crate) async fn summaries(engine: Arc<Engine>) {
 }
 
 /// Forgets what other nodes changed, within half a second, until the engine stops.
-pub(crate) async fn follow(engine: Arc<Engine>) {
-    let mut epoch = None;
+/// `epoch` is one that nothing was read before.
+pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
     loop {
-        match engine.store.changed_since(epoch.unwrap_or(u64::MAX)).await {
+        match engine.store.changed_since(epoch).await {
             Ok((now, owners)) => {
-                epoch = Some(now);
+                epoch = now;
                 owners.iter().filter_map(|owner| owner.workspace()).for_each(|owner| engine.snapshots.forget(owner));
             }
             Err(error) => tracing::debug!(%error, "changes cannot be looked for now"),

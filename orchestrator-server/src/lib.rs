@@ -2,11 +2,15 @@
 //!
 //! [`compose::start`] puts a server together from [`Settings`]; the command line, the demo and the tests all stand on it.
 
+pub mod cli;
 pub mod compose;
 pub mod demo;
 pub mod keys;
 pub mod roles;
 pub mod settings;
+
+mod doctor;
+mod logging;
 
 pub use roles::Roles;
 pub use settings::Settings;

@@ -288,7 +288,7 @@ pub enum SecretRef {
         /// The path of the secret.
         path: String,
         /// The field in it.
-        key: String,
+        field: String,
     },
 }
 

@@ -16,16 +16,41 @@ const DATABASE: &str = "ADVISORY_DB";
 /// Where such a copy is looked for if nothing is named.
 const DATABASE_DEFAULT: &str = "../shared/advisory-db";
 
-/// Checks it all, the cheapest first; ends with the first that does not hold.
+type Check = fn() -> Result<()>;
+
+/// Checks it all, the cheapest first, and tells at the end what does not hold.
 pub(crate) fn lint() -> Result<()> {
-    names()?;
-    run(&mut cargo(["fmt", "--all", "--check"]))?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
-    run(&mut cargo(clippy))?;
+    let checks: [(&str, Check); 6] = [
+        ("names", names),
+        ("formatting", formatting),
+        ("clippy", clippy),
+        ("documentation", documentation),
+        ("licences and sources", licences),
+        ("advisories", advisories),
+    ];
+    let mut failed = Vec::new();
+    for (check, holds) in checks {
+        if let Err(error) = holds() {
+            eprintln!("{check}: {error:#}");
+            failed.push(check);
+        }
+    }
+    ensure!(failed.is_empty(), "does not hold: {}", failed.join(", "));
+    Ok(())
+}
+
+fn formatting() -> Result<()> {
+    run(&mut cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    let everything = ["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"];
+    run(&mut cargo(everything))
+}
+
+fn documentation() -> Result<()> {
     let doc = ["doc", "--no-deps", "--workspace", "--all-features", "--locked"];
-    run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    licences()?;
-    advisories()
+    run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Licences, sources and crates that we do not want.
@@ -33,7 +58,7 @@ fn licences() -> Result<()> {
     tools::ensure(&DENY)?;
     // What is checked is what the lock file names, for all platforms; after this nothing more is asked of anybody.
     run(&mut cargo(["fetch", "--locked", "--quiet"]))?;
-    run(&mut cargo(["deny", "--offline", "check", "bans", "licenses", "sources"]))
+    run(&mut cargo(["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
 }
 
 /// Known faults of what we depend on: by the copy of the database if there is one, else by the live one.

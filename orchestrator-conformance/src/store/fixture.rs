@@ -127,6 +127,7 @@ pub(crate) fn claim_of(max: usize) -> Claim {
         lease: LEASE,
         quarantine: false,
         paused: Vec::new(),
+        limited: Vec::new(),
         full: Vec::new(),
     }
 }

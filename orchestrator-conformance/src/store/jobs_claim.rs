@@ -217,6 +217,23 @@ pub async fn a_paused_lane_is_passed_over(harness: &impl StoreHarness) {
     assert_eq!(claim_ids(&store, 100).await.into_iter().collect::<BTreeSet<_>>(), paused.into_iter().collect());
 }
 
+/// Of a limited lane no more are taken than the claim says, by priority; what stands behind them in other lanes is.
+pub async fn of_a_limited_lane_only_so_many_are_taken(harness: &impl StoreHarness) {
+    let store = harness.store().await;
+    let (one, two) = (workspace("one-dev"), workspace("two-dev"));
+    let jobs = (0..10).map(|number| NewJob { priority: number, ..call("crm") }).collect();
+    let of_crm = accept(&store, &one, jobs).await;
+    let free = accept(&store, &one, vec![NewJob { priority: 0, ..call("mail") }]).await;
+    let shut = accept(&store, &one, vec![delivery("crm")]).await;
+    let other = accept(&store, &two, vec![call("crm"), call("crm")]).await;
+    let limited = vec![(lane(&one, false, "crm"), 3), (lane(&one, true, "crm"), 0)];
+    let claimed = claim(&store, Claim { limited, ..claim_of(100) }).await;
+    let ids: BTreeSet<_> = claimed.iter().map(|record| record.job.id).collect();
+    assert_eq!(ids, of_crm[7..].iter().copied().chain(free).chain(other).collect());
+    let rest: BTreeSet<_> = claim_ids(&store, 100).await.into_iter().collect();
+    assert_eq!(rest, of_crm[..7].iter().copied().chain(shut).collect());
+}
+
 /// Thousands that are paused, in front of one that is due, do not hide it.
 pub async fn inv_35_paused_rows_do_not_hide_what_is_due(harness: &impl StoreHarness) {
     let store = harness.store().await;

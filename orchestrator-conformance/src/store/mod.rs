@@ -124,6 +124,7 @@ macro_rules! store_conformance {
                 a_claim_takes_no_more_of_one_workspace_than_it_may
                 a_full_workspace_is_passed_over
                 a_paused_lane_is_passed_over
+                of_a_limited_lane_only_so_many_are_taken
                 inv_35_paused_rows_do_not_hide_what_is_due
                 inv_35_scheduled_rows_do_not_hide_what_is_due
                 inv_03_claimers_never_share_a_job

@@ -42,6 +42,8 @@ struct StoredIdentity {
     secret_hash: Option<String>,
     public_key: Option<Value>,
     created_at: Timestamp,
+    /// Random, so that one that is made anew in the same instant is another.
+    generation: i64,
 }
 
 impl Identities<'_> {
@@ -72,6 +74,8 @@ impl Identities<'_> {
             secret_hash: client_secret.as_deref().map(hash),
             public_key: request.public_key.clone(),
             created_at: self.0.clock.now(),
+            // It stands in tokens: no more bits than a JSON number keeps.
+            generation: fastrand::i64(1..1 << 53),
         };
         let mut change = ControlChange::of(Owner::from(workspace));
         let key = request.name.as_str();
@@ -144,7 +148,7 @@ impl Identities<'_> {
             workspace,
             name,
             scopes: stored.scopes,
-            generation: stored.created_at.unix_ms(),
+            generation: stored.generation,
         }))
     }
 
@@ -159,7 +163,7 @@ impl Identities<'_> {
         let stored: Option<StoredIdentity> = record.map(|record| decode(&record.body)).transpose()?;
         let serves = self.0.workspace_exists(&workspace).await?;
         Ok(stored.filter(|_| serves).and_then(|stored| {
-            let (scopes, generation) = (stored.scopes, stored.created_at.unix_ms());
+            let (scopes, generation) = (stored.scopes, stored.generation);
             Some((Identity { workspace, name, scopes, generation }, stored.public_key?))
         }))
     }
@@ -171,7 +175,7 @@ impl Identities<'_> {
     pub async fn is_live(&self, workspace: &WorkspaceId, name: &str, generation: i64) -> Result<bool, Error> {
         let record = self.0.store.record(&Owner::from(workspace), RecordKind::Identity, name).await?;
         let stored: Option<StoredIdentity> = record.map(|record| decode(&record.body)).transpose()?;
-        Ok(stored.is_some_and(|stored| stored.created_at.unix_ms() == generation))
+        Ok(stored.is_some_and(|stored| stored.generation == generation))
     }
 }
 

@@ -5,3 +5,4 @@ mod operators;
 
 pub use identities::{Identities, Identity};
 pub use operators::Operators;
+pub(crate) use operators::check_bundled;

@@ -1,5 +1,7 @@
 //! Operators and their roles, a workspace at a time.
 
+use std::collections::BTreeSet;
+
 use orchestrator_types::{BundleOperator, OperatorView, Role, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,7 +23,7 @@ struct StoredOperator {
 
 const MAX: usize = 1_000;
 /// Written with every change of roles, so that two of them at once cannot each leave the other as the last admin.
-const GUARD: &str = "\u{0}guard";
+const GUARD: &str = " guard";
 
 impl Operators<'_> {
     /// The role of an operator in a workspace, read anew: a revocation holds at once.
@@ -95,9 +97,7 @@ impl Operators<'_> {
         workspace: &WorkspaceId,
         wanted: &[BundleOperator],
     ) -> Result<(), Error> {
-        for (index, operator) in wanted.iter().enumerate() {
-            check_sub(&operator.sub, &format!("/operators/{index}/sub"))?;
-        }
+        check_bundled(wanted)?;
         self.change(actor, workspace, |operators| {
             operators.clear();
             operators.extend_from_slice(wanted);
@@ -121,8 +121,7 @@ impl Operators<'_> {
             edit(&mut after)?;
             let admin = |operators: &[BundleOperator]| operators.iter().any(|operator| operator.role == Role::Admin);
             if admin(&before) && !admin(&after) && !actor.install_admin {
-                let detail = "the last admin of a workspace stays: name another one first".to_owned();
-                return Err(Error::WrongState { code: "last_admin", detail });
+                return Err(last_admin());
             }
             if after.len() > MAX {
                 return Err(Error::invalid("", format!("a workspace has at most {MAX} operators")));
@@ -166,6 +165,24 @@ impl Operators<'_> {
         let operators = records.iter().filter(|record| record.key != GUARD).map(view).collect::<Result<_, _>>()?;
         Ok((operators, guard))
     }
+}
+
+fn last_admin() -> Error {
+    let detail = "the last admin of a workspace stays: name another one first".to_owned();
+    Error::WrongState { code: "last_admin", detail }
+}
+
+/// What a bundle says of operators, each once.
+pub(crate) fn check_bundled(operators: &[BundleOperator]) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    for (index, operator) in operators.iter().enumerate() {
+        let pointer = format!("/operators/{index}/sub");
+        check_sub(&operator.sub, &pointer)?;
+        if !known.insert(&operator.sub) {
+            return Err(Error::invalid(pointer, "stands here twice"));
+        }
+    }
+    Ok(())
 }
 
 fn check_sub(sub: &str, pointer: &str) -> Result<(), Error> {

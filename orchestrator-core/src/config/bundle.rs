@@ -3,7 +3,7 @@
 use orchestrator_types::{Bundle, BundleOperator, BundleResult, FieldError, WorkspaceConfig, WorkspaceId};
 
 use super::{Configs, changes, validate};
-use crate::access::Operators;
+use crate::access::{Operators, check_bundled};
 use crate::actor::Actor;
 use crate::error::Error;
 use crate::workspaces::Workspaces;
@@ -88,6 +88,8 @@ impl Configs<'_> {
             return Err(Error::invalid("/workspace", format!("the bundle is of another workspace than `{workspace}`")));
         }
         self.0.environment_of(workspace)?;
+        // Before anything is changed: config and operators are two steps.
+        check_bundled(bundle.operators.as_deref().unwrap_or_default())?;
         let under = |error: FieldError| FieldError::new(format!("/config{}", error.pointer), error.detail);
         let checked = validate(workspace, &bundle.config, &self.0.kinds, &self.0.secrets);
         if checked.errors.is_empty() {

@@ -227,7 +227,8 @@ impl Configs<'_> {
                     self.0.snapshots.forget(workspace);
                     return Ok(Active { version: version.view(to), etag: pointer.stored.etag() });
                 }
-                Err(CommitError::Conflict { .. }) if if_match.is_none() => {}
+                // Read again: if it is the ETag that moved, that is what the caller is told.
+                Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(self.0.commit_error(error)),
             }
         }
@@ -305,7 +306,8 @@ impl Configs<'_> {
                     let version = version.view(active);
                     return Ok(Saved { version, etag, created, changes, warnings: checked.warnings });
                 }
-                Err(CommitError::Conflict { .. }) if if_match.is_none() => {}
+                // Read again: if it is the ETag that moved, that is what the caller is told.
+                Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(self.0.commit_error(error)),
             }
         }
@@ -322,7 +324,7 @@ impl Configs<'_> {
         let mut change = ControlChange::of(Owner::from(workspace));
         change.writes.push(pointer.write()?);
         change.routes = Some(routes_of(&version.config));
-        change.take_routes = actor.install_admin;
+        change.take_routes = actor.install_admin && actor.takes_routes;
         Ok(change)
     }
 

@@ -294,6 +294,8 @@ pub struct Claim {
     pub quarantine: bool,
     /// Lanes that would not admit a call now.
     pub paused: Vec<LaneKey>,
+    /// Lanes that would admit only so many: no more of them are taken.
+    pub limited: Vec<(LaneKey, usize)>,
     /// Workspaces that have as many running as they may.
     pub full: Vec<WorkspaceId>,
 }

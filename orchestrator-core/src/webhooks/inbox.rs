@@ -87,7 +87,11 @@ impl Inbox<'_> {
         let route = live.config.webhook_routes.get(&entry.route);
         let callback = route.and_then(|route| route.callback.clone()).filter(|name| live.callbacks.contains_key(name));
         let callback = callback.ok_or_else(|| wrong_state("no_callback", "its route has no callback"))?;
-        let delivered = job.as_ref().is_some_and(|job| job.state == JobState::Succeeded);
+        // A job that is gone may have delivered it: the product would take the same id for a repetition.
+        let delivered = match &job {
+            Some(job) => job.state == JobState::Succeeded,
+            None => record.job.is_some(),
+        };
         let former = job.as_ref().and_then(|job| job.job.delivery_id.clone()).unwrap_or_else(|| id.to_string());
         let delivery_id = if delivered { InboxId::new().to_string() } else { former.clone() };
         let rendered = render_webhook(&WebhookDelivery {

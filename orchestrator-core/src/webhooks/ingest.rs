@@ -97,9 +97,11 @@ impl Webhooks<'_> {
     ) -> Result<Proven, Error> {
         let key = match route_key {
             Some(key) => RouteKey::Key(key.parse().map_err(|_| Error::RouteNotFound)?),
-            None => match provider.account(request, None).map_err(|error| unreadable(&error))? {
-                Some(account) => RouteKey::Account(account),
-                None => RouteKey::Default,
+            None => match provider.account(request, None) {
+                Ok(Some(account)) => RouteKey::Account(account),
+                // Where the account stands is a setting of the route: only those that ask for no account can be tried.
+                Ok(None) | Err(EventError::Settings) => RouteKey::Default,
+                Err(error) => return Err(unreadable(&error)),
             },
         };
         let owners = self.0.store.routes(name, &key).await?;
@@ -133,11 +135,16 @@ impl Webhooks<'_> {
         owner: &RouteOwner,
         request: &InboundWebhook<'_>,
     ) -> Result<Option<Proven>, Error> {
-        let live = match self.0.live(&owner.workspace).await {
+        let mut live = match self.0.live(&owner.workspace).await {
             Ok(live) => live,
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
+        if !live.config.webhook_routes.contains_key(&owner.route) {
+            // The route index is read anew each time: this node has not heard of the version yet that has the route.
+            self.0.snapshots.forget(&owner.workspace);
+            live = self.0.live(&owner.workspace).await?;
+        }
         let Some(route) = live.config.webhook_routes.get(&owner.route).cloned() else { return Ok(None) };
         let Some(source) = live.source(&self.0.secrets, &route.signing_secret) else { return Ok(None) };
         let secrets = source.resolve().await.map_err(Error::Secret)?;

@@ -14,7 +14,8 @@ const SUMMARY: Duration = Duration::from_secs(60);
 /// Beyond so many routes at once newcomers are only counted by the metrics.
 const ROUTES: usize = 10_000;
 
-type Key = (WorkspaceId, Name, EventType);
+/// Deliveries that conflict with what is known are told apart from mere repetitions.
+type Key = (WorkspaceId, Name, EventType, bool);
 
 struct Count {
     since: Instant,
@@ -37,7 +38,8 @@ impl Notices {
         data: serde_json::Value,
     ) -> Option<NewEvent> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (workspace.clone(), route.clone(), kind);
+        let conflict = data["conflict"] == json!(true);
+        let key = (workspace.clone(), route.clone(), kind, conflict);
         if let Some(count) = counts.get_mut(&key) {
             count.more += 1;
             count.last = trace_id;
@@ -54,14 +56,17 @@ impl Notices {
     pub(crate) fn summaries(&self) -> Vec<(WorkspaceId, NewEvent)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        counts.retain(|(workspace, route, kind), count| {
+        counts.retain(|(workspace, route, kind, conflict), count| {
             if count.since.elapsed() < SUMMARY {
                 return true;
             }
             if count.more == 0 {
                 return false;
             }
-            let data = json!({"route": route, "summary": true, "count": count.more, "seconds": SUMMARY.as_secs()});
+            let mut data = json!({"route": route, "summary": true, "count": count.more, "seconds": SUMMARY.as_secs()});
+            if *conflict {
+                data["conflict"] = json!(true);
+            }
             due.push((workspace.clone(), NewEvent::new(*kind, route, count.last, data)));
             (count.since, count.more) = (Instant::now(), 0);
             true

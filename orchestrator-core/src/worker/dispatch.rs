@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::WorkerOptions;
-use super::lanes::Lanes;
+use super::lanes::{Coming, Lanes};
 use super::leases::Leases;
-use super::run::lease;
+use super::run::{lane_of, lease};
 use super::settle::settle;
 use crate::engine::Engine;
-use crate::store::{Claim, JobRecord, Outcome, Settlement, StoreError};
+use crate::store::{Claim, HeldLease, JobRecord, Outcome, Settlement, StoreError};
 
 /// So often an idle worker looks by itself, for what it was not told of.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ const RESCUED: usize = 500;
 /// So often a job that lost a lease is looked for, to be run alone.
 const QUARANTINE: Duration = Duration::from_secs(1);
 const CLAIMED: usize = 64;
+/// So soon it is looked again for what is due and was not to be had.
+const DUE: Duration = Duration::from_millis(50);
 
 /// A node's worker.
 pub(super) struct Worker {
@@ -116,13 +118,15 @@ impl Worker {
         let full =
             running.iter().filter(|(_, count)| **count >= limit).map(|(workspace, _)| workspace.clone()).collect();
         let most = running.values().copied().filter(|count| *count < limit).max().unwrap_or(0);
+        let limits = self.lanes.limits(max);
         let claim = Claim {
             owner: self.engine.node.clone(),
             max,
             per_workspace: limit - most,
             lease: self.options.lease,
             quarantine: false,
-            paused: self.lanes.paused(),
+            paused: limits.paused,
+            limited: limits.limited,
             full,
         };
         let asked = Instant::now();
@@ -135,19 +139,24 @@ impl Worker {
     }
 
     fn start(self: &Arc<Self>, record: JobRecord, asked: Instant) {
-        let held = lease(&record);
-        self.leases.hold(held.clone(), asked);
-        let worker = self.clone();
-        let task = self.attempts.spawn(async move { worker.attempt(record).await });
+        self.leases.hold(lease(&record), asked);
+        self.work(record);
+    }
+
+    /// Makes the attempt of a job whose lease is held.
+    fn work(self: &Arc<Self>, record: JobRecord) {
+        let (held, worker) = (lease(&record), self.clone());
+        let coming = Coming::new(self.clone(), lane_of(&record));
+        let task = self.attempts.spawn(async move { worker.attempt(record, coming).await });
         self.leases.works(&held, task.abort_handle());
     }
 
-    async fn attempt(&self, record: JobRecord) {
+    async fn attempt(&self, record: JobRecord, coming: Coming) {
         let running = &self.engine.worker.0.running;
         running.fetch_add(1, Ordering::Relaxed);
         let guard = Running(running);
         // A connector that panics fails its own attempt, and leaves the lease to end by itself.
-        let result = std::panic::AssertUnwindSafe(self.run(&record)).catch_unwind().await;
+        let result = std::panic::AssertUnwindSafe(self.run(&record, coming)).catch_unwind().await;
         drop(guard);
         match result {
             Ok(settlement) => self.hand_in(settlement).await,
@@ -165,16 +174,19 @@ impl Worker {
         }
     }
 
-    /// Runs a job that lost a lease alone: nothing else of this node is to go down with it.
+    /// Runs jobs that lost a lease, each alone: nothing else of this node is to go down with them. Not for long at a time:
+    /// what never lost a lease waits meanwhile.
     async fn quarantine(self: &Arc<Self>) {
-        while !self.draining() {
+        let until = Instant::now() + QUARANTINE;
+        while !self.draining() && Instant::now() < until {
             let claim = Claim {
                 owner: self.engine.node.clone(),
                 max: 1,
                 per_workspace: 1,
                 lease: self.options.lease,
                 quarantine: true,
-                paused: self.lanes.paused(),
+                paused: self.lanes.limits(1).paused,
+                limited: Vec::new(),
                 full: Vec::new(),
             };
             let asked = Instant::now();
@@ -185,11 +197,18 @@ impl Worker {
             let Some(job) = jobs.into_iter().next() else { return };
             let held = lease(&job.record);
             self.leases.hold(held.clone(), asked);
-            while self.leases.len() > 1 && !self.draining() {
+            while self.leases.len() > 1 && self.leases.holds(&held) && !self.draining() {
                 self.freed(Duration::from_millis(100)).await;
             }
-            self.start(job.record, asked);
-            while self.leases.all().contains(&held) && !self.draining() {
+            // Lost while it waited: it is somebody else's now.
+            if !self.leases.holds(&held) {
+                continue;
+            }
+            if self.draining() {
+                return self.hand_in(given_back(held)).await;
+            }
+            self.work(job.record);
+            while self.leases.holds(&held) && !self.draining() {
                 self.freed(Duration::from_millis(100)).await;
             }
         }
@@ -203,7 +222,9 @@ impl Worker {
     /// Waits for something to do: a job, a free slot, a time that comes.
     async fn wait(&self) {
         let due = self.engine.store.next_due().await.ok().flatten();
-        let due = due.map(|due| due.since(self.engine.clock.now()));
+        let now = self.engine.clock.now();
+        // What is due already was not to be had just now: its lane, its workspace or this node is full.
+        let due = due.map(|due| if due > now { due.since(now) } else { DUE });
         let mut longest = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
         for sooner in [due, self.lanes.next()].into_iter().flatten() {
             longest = longest.min(sooner.max(Duration::from_millis(1)));
@@ -235,7 +256,8 @@ impl Worker {
             let lease = self.options.lease;
             let answer = match held.is_empty() {
                 true => Ok(Ok(Vec::new())),
-                false => timeout(third, self.engine.store.renew(held.clone(), lease)).await,
+                // Half of it, so that a store that hangs is found out before the leases end.
+                false => timeout(third / 2, self.engine.store.renew(held.clone(), lease)).await,
             };
             next = asked + third;
             match answer {
@@ -253,7 +275,7 @@ impl Worker {
                     next = Instant::now();
                 }
             }
-            for lease in self.leases.overdue(self.options.lease.mul_f64(0.7)) {
+            for lease in self.leases.overdue(self.options.lease * 2 / 3) {
                 tracing::warn!(workspace = %lease.workspace, job = %lease.job, "a lease could not be renewed: its attempt is stopped");
                 self.leases.lose(&lease);
             }
@@ -295,11 +317,16 @@ impl Worker {
         tracing::warn!(count = rest.len(), "running jobs are given back");
         for held in rest {
             self.leases.lose(&held);
-            let outcome = Outcome::GiveBack { run_at: None };
             self.leases.hold(held.clone(), Instant::now());
-            self.hand_in(Settlement { lease: held, outcome, events: Vec::new(), request: None, delivery: None }).await;
+            self.hand_in(given_back(held)).await;
         }
     }
+}
+
+/// The end of an attempt that was not made.
+fn given_back(lease: HeldLease) -> Settlement {
+    let outcome = Outcome::GiveBack { run_at: None };
+    Settlement { lease, outcome, events: Vec::new(), request: None, delivery: None }
 }
 
 /// Counts a running attempt, also when it is aborted.

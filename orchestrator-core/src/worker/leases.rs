@@ -41,6 +41,10 @@ impl Leases {
         }
     }
 
+    pub(super) fn holds(&self, lease: &HeldLease) -> bool {
+        self.locked().contains_key(lease)
+    }
+
     pub(super) fn release(&self, lease: &HeldLease) {
         if self.locked().remove(lease).is_some() {
             self.freed.notify_one();

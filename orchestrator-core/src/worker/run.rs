@@ -1,16 +1,21 @@
 //! One attempt of one job: from the claim to what is to be settled.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use orchestrator_types::{
-    ErrorView, EventType, JobId, JobRetryPolicy, Name, RequestId, RequestKind, RequestView, Timestamp, WorkspaceStatus,
+    ErrorView, EventType, Jitter, JobId, JobRetryPolicy, Name, RequestId, RequestKind, RequestView, Timestamp,
+    WorkspaceStatus,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::dispatch::Worker;
+use super::lanes::Coming;
 use crate::callback::{Delivery, render_job};
 use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, PlanError};
@@ -22,8 +27,8 @@ use crate::store::{HeldLease, JobKind, JobRecord, LaneKey, NewEvent, NewJob, Out
 
 /// A job whose connector, callback or workspace is not there now waits so long before it is looked at again.
 const ABSENT: Duration = Duration::from_secs(30);
-/// A retry that the budget does not allow yet, likewise.
-const BUDGET: Duration = Duration::from_secs(1);
+/// When the store does not answer, likewise.
+const UNAVAILABLE: Duration = Duration::from_secs(1);
 /// A lane that is full is left alone for at least so long.
 const FULL: Duration = Duration::from_millis(50);
 
@@ -48,47 +53,62 @@ enum Unprepared {
 
 impl Worker {
     /// Makes the attempt that was claimed.
-    pub(super) async fn run(&self, record: &JobRecord) -> Settlement {
+    pub(super) async fn run(&self, record: &JobRecord, coming: Coming) -> Settlement {
         let live = match self.engine.live(&record.workspace).await {
             Ok(live) if live.status == WorkspaceStatus::Active || record.job.kind != JobKind::Call => live,
-            Ok(_) => return self.give_back(record, Some(ABSENT)),
+            Ok(_) => return self.absent(record),
             Err(Error::NotFound { .. }) => {
                 let error = view("workspace_deleted", "the workspace is deleted");
                 return self.dead(record, None, "workspace_deleted", error, Vec::new(), None);
             }
-            Err(_) => return self.give_back(record, Some(BUDGET)),
+            Err(_) => return self.give_back(record, Some(UNAVAILABLE)),
         };
         let prepared = match self.prepare(&live, record) {
             Ok(prepared) => prepared,
             Err(Unprepared::Absent) => {
                 tracing::warn!(workspace = %record.workspace, job = %record.job.id, "what a job needs is not in the active config");
-                return self.give_back(record, Some(ABSENT));
+                return self.absent(record);
             }
             Err(Unprepared::Dead(reason, error)) => {
                 return self.dead(record, Some(&live), reason, error, Vec::new(), None);
             }
         };
         let lane = lane(record, &prepared.target);
-        if let Some(wait) = prepared.state.lane_wait() {
-            self.lanes.pause(lane, wait);
+        self.lanes.meet(&lane, &prepared.state);
+        // Asked before the stack is, in which a call that the bulkhead refuses has already spent of the rate limit.
+        let full = prepared.state.bulkhead().filter(|places| places.in_flight() >= places.max()).map(|_| FULL);
+        if let Some(wait) = prepared.state.lane_wait().max(full) {
+            self.lanes.pause(&lane, wait);
             return self.give_back(record, Some(wait));
         }
-        let again = record.attempt > 1;
+        // A lease that was lost is no failure of the upstream: taking over spends none of its retries.
+        let again = record.attempt > 1 + record.lost_leases;
         if again && !prepared.state.budget().withdraw() {
-            return self.give_back(record, Some(BUDGET.mul_f64(1.0 + fastrand::f64())));
+            return self.give_back(record, Some(self.lanes.retry_turn(&lane)));
         }
         let job = JobCall { again, inner_retry: prepared.retry.inner_retry };
         let request = CallRequest::in_job(prepared.attempt.clone(), prepared.idempotent, record.job.timeout, job);
         let started_at = self.engine.clock.now();
-        let result = prepared.stack.clone().oneshot(request.clone()).await;
+        let mut call = pin!(prepared.stack.clone().oneshot(request.clone()));
+        // Nothing waits for a limit in a job: once it was polled, all of them have decided.
+        let decided = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        drop(coming);
+        let result = match decided {
+            Poll::Ready(result) => result,
+            Poll::Pending => call.await,
+        };
         if let Err(fault) = &result
             && request.trace().attempts() == 0
             && let Some(wait) = fault.retry_after()
         {
             // A limit or the open breaker: nothing was tried, so nothing is counted.
             let wait = wait.max(FULL);
-            self.lanes.pause(lane, wait);
-            return self.give_back(record, Some(wait));
+            self.lanes.pause(&lane, wait);
+            if again {
+                prepared.state.budget().refund();
+            }
+            let events = request.trace().breaker_events(prepared.target.as_str(), record.job.trace_id);
+            return Settlement { events, ..self.give_back(record, Some(wait)) };
         }
         self.settlement(&live, record, &prepared, &request, started_at, result)
     }
@@ -234,8 +254,9 @@ impl Worker {
     ) -> Settlement {
         let schedule = Exponential::from(policy);
         let longest = Duration::from_millis(policy.max_ms);
-        // The wait before is not kept: decorrelated jitter starts over from what it would have been without jitter.
-        let previous = Duration::from_millis(policy.initial_ms);
+        // The wait before is not kept: decorrelated jitter goes on from what it would have been without jitter.
+        let plain = Exponential { jitter: Jitter::None, ..schedule };
+        let previous = plain.delay(record.attempt.saturating_sub(1).max(1), Duration::ZERO, &mut fastrand::Rng::new());
         let wait = match retry_after {
             Some(wait) => wait.min(longest),
             None => schedule.delay(record.attempt, previous, &mut fastrand::Rng::new()),
@@ -275,6 +296,14 @@ impl Worker {
         Settlement { lease: lease(record), outcome, events, request, delivery }
     }
 
+    /// Gives back a job that cannot run now, and looks at none of its kind for a while.
+    fn absent(&self, record: &JobRecord) -> Settlement {
+        if let Some(lane) = lane_of(record) {
+            self.lanes.pause(&lane, ABSENT);
+        }
+        self.give_back(record, Some(ABSENT))
+    }
+
     fn give_back(&self, record: &JobRecord, wait: Option<Duration>) -> Settlement {
         let run_at = wait.map(|wait| self.engine.clock.now().after(wait));
         let outcome = Outcome::GiveBack { run_at };
@@ -293,8 +322,11 @@ impl Worker {
         let input = render_job(record, outcome, self.engine.clock.now())
             .inspect_err(|error| tracing::error!(%error, job = %record.job.id, "an outcome could not be rendered"))
             .ok()?;
+        let id = JobId::new();
+        // A job that was replayed has told of another outcome before: what deduplicates by id must not take this for it.
+        let told = if record.delivery.is_some() { id } else { record.job.id };
         Some(NewJob {
-            id: JobId::new(),
+            id,
             kind: JobKind::Callback,
             connector: None,
             operation: if outcome.is_ok() { EventType::JobSucceeded } else { EventType::JobDead }.as_str().to_owned(),
@@ -307,7 +339,7 @@ impl Worker {
             metadata: std::collections::BTreeMap::new(),
             timeout: None,
             subject: Some(record.job.id.to_string()),
-            delivery_id: Some(record.job.id.to_string()),
+            delivery_id: Some(told.to_string()),
             trace_id: record.job.trace_id,
         })
     }
@@ -356,6 +388,12 @@ fn subject(record: &JobRecord) -> String {
 
 fn view(code: &str, detail: &str) -> ErrorView {
     ErrorView { code: code.to_owned(), detail: detail.to_owned(), upstream: None }
+}
+
+/// The lane of a job, by what it names.
+pub(super) fn lane_of(record: &JobRecord) -> Option<LaneKey> {
+    let target = if record.job.kind == JobKind::Call { &record.job.connector } else { &record.job.callback };
+    target.as_ref().map(|target| lane(record, target))
 }
 
 fn lane(record: &JobRecord, target: &Name) -> LaneKey {

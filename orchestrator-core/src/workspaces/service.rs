@@ -81,7 +81,7 @@ impl Workspaces<'_> {
             ),
         ];
         change.routes = Some(routes_of(&version.config));
-        change.take_routes = actor.install_admin;
+        change.take_routes = actor.install_admin && actor.takes_routes;
         let after = json!({"config_version": 1, "hash": version.hash});
         change.audit.push(actor.audit("workspace.create", name).change(None, Some(after)));
         change.events = vec![
@@ -177,6 +177,9 @@ impl Workspaces<'_> {
         let version = self.0.live(name).await?.version;
         loop {
             let (mut workspace, record) = self.0.workspace_record(name).await?.ok_or(Error::not_found("workspace"))?;
+            if workspace.status == WorkspaceStatus::Deleted {
+                return Err(Error::not_found("workspace"));
+            }
             if workspace.status == status {
                 return Ok(view(name, &workspace, version));
             }

@@ -257,3 +257,7 @@ async fn jobs_are_listed_newest_first_page_by_page() {
     assert!(none.items.is_empty());
     assert!(world.engine.jobs().list(&workspace("none-dev"), None, None, None, 1).await.is_err());
 }
+
+pub fn later(delay: Duration) -> JobCall {
+    JobCall { delay: Some(delay), ..job("read", &["ok"]) }
+}

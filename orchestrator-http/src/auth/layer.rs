@@ -62,6 +62,9 @@ pub(crate) async fn authorize(State(api): State<Api>, request: Request, next: Ne
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
+/// With `true` the install's administrator takes routes that another workspace holds.
+const TAKE_ROUTES: &str = "take-routes";
+
 async fn exec(api: &Api, headers: &HeaderMap, scopes: &[&str], trace_id: TraceId) -> Result<ExecCaller, Refusal> {
     let claims = verified(api, headers, Audience::Exec).await?;
     // Every token of the exec API has one; the authority refuses those that have none.
@@ -98,7 +101,13 @@ async fn control(
     if let Some(workspace) = &workspace {
         tenant.is(workspace);
     }
-    let actor = Actor { subject: claims.subject.clone(), via: claims.actor.clone(), trace_id, install_admin: admin };
+    let actor = Actor {
+        subject: claims.subject.clone(),
+        via: claims.actor.clone(),
+        trace_id,
+        install_admin: admin,
+        takes_routes: headers.get(TAKE_ROUTES).is_some_and(|value| value == "true"),
+    };
     if admin {
         return Ok(ControlCaller { actor, role: None });
     }

@@ -78,7 +78,7 @@ pub(super) async fn diff(
 /// answers.
 #[utoipa::path(
     post, path = "/workspaces/{ws}/configs", tag = "config", operation_id = "create_config", request_body = ConfigRequest,
-    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
+    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on"), ("Take-Routes" = Option<bool>, Header, description = "`true`: the install's administrator takes routes that another workspace holds")),
     responses(
         (status = 201, description = "The new version", body = ConfigVersion),
         (status = 200, description = "The version that has this content already", body = ConfigVersion),
@@ -99,7 +99,7 @@ pub(super) async fn add(
 /// Activate a config version
 #[utoipa::path(
     put, path = "/workspaces/{ws}/config-pointer", tag = "config", operation_id = "activate_config", request_body = PointerRequest,
-    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced")),
+    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced"), ("Take-Routes" = Option<bool>, Header, description = "`true`: the install's administrator takes routes that another workspace holds")),
     responses((status = 200, description = "The version that is active now", body = ConfigVersion))
 )]
 pub(super) async fn point(
@@ -120,7 +120,7 @@ pub(super) async fn point(
 /// To the version that was active before the active one.
 #[utoipa::path(
     post, path = "/workspaces/{ws}/rollback", tag = "config", operation_id = "rollback_config", request_body = ReasonRequest,
-    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced")),
+    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that is to be replaced"), ("Take-Routes" = Option<bool>, Header, description = "`true`: the install's administrator takes routes that another workspace holds")),
     responses((status = 200, description = "The version that is active now", body = ConfigVersion))
 )]
 pub(super) async fn rollback(

@@ -25,7 +25,7 @@ macro_rules! resource {
                 operation_id = concat!("put_", stringify!($module)),
                 summary = concat!("Set ", $what),
                 description = "A new config version with that one change, activated.",
-                params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
+                params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on"), ("Take-Routes" = Option<bool>, Header, description = "`true`: the install's administrator takes routes that another workspace holds")),
                 responses((status = 200, description = "The version that is active now", body = ConfigVersion))
             )]
             pub(in super::super) async fn put(
@@ -46,7 +46,7 @@ macro_rules! resource {
                 operation_id = concat!("delete_", stringify!($module)),
                 summary = concat!("Remove ", $what),
                 description = "A new config version without it, activated.",
-                params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on")),
+                params(("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change is made on"), ("Take-Routes" = Option<bool>, Header, description = "`true`: the install's administrator takes routes that another workspace holds")),
                 responses((status = 200, description = "The version that is active now", body = ConfigVersion))
             )]
             pub(in super::super) async fn delete(

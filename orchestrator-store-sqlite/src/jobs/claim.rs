@@ -1,6 +1,6 @@
 //! Claiming: workspaces in turn, lanes that are paused left out, each step a look-up in an index of ready jobs.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use orchestrator_core::store::{Claim, ClaimedJob, JobState};
 use sqlx::Row;
@@ -62,14 +62,14 @@ macro_rules! queue {
                 " WHERE j.ready = 1 AND j.",
                 $is,
                 " AND j.workspace = ?1 AND j.lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) ",
-                "SELECT j.seq FROM lanes CROSS JOIN jobs j WHERE lanes.lane IS NOT NULL ",
+                "SELECT j.seq, j.lane FROM lanes CROSS JOIN jobs j WHERE lanes.lane IS NOT NULL ",
                 "AND lanes.lane NOT IN (SELECT value FROM json_each(?2)) ",
                 "AND j.seq IN (SELECT r.seq FROM jobs r INDEXED BY ",
                 $index,
                 " WHERE r.ready = 1 AND r.",
                 $is,
                 " AND r.workspace = ?1 AND r.lane = lanes.lane ORDER BY r.priority DESC, r.seq LIMIT ?3) ",
-                "ORDER BY j.priority DESC, j.seq LIMIT ?3"
+                "ORDER BY j.priority DESC, j.seq LIMIT ?4"
             ),
         }
     };
@@ -181,15 +181,33 @@ impl Take {
         workspace: &str,
         each: usize,
     ) -> Result<VecDeque<i64>, Failure> {
-        let paused: Vec<String> =
-            self.0.paused.iter().filter(|lane| lane.workspace.as_str() == workspace).map(lane_of).collect();
+        let paused = self.0.paused.iter().filter(|lane| lane.workspace.as_str() == workspace);
+        let mut paused: Vec<String> = paused.map(lane_of).collect();
+        let limited = self.0.limited.iter().filter(|(lane, _)| lane.workspace.as_str() == workspace);
+        let mut limited: HashMap<String, usize> = limited.map(|(lane, left)| (lane_of(lane), *left)).collect();
+        paused.extend(limited.extract_if(|_, left| *left == 0).map(|(lane, _)| lane));
+        // Of each limited lane up to `each` may be passed over.
+        let looked_at = each.saturating_mul(limited.len() + 1);
         let rows = sqlx::query(queue.jobs)
             .bind(workspace)
             .bind(to_json(&paused)?)
             .bind(int(each))
+            .bind(int(looked_at))
             .fetch_all(&mut *batch.conn)
             .await?;
-        Ok(rows.iter().map(|row| row.try_get("seq")).collect::<Result<_, _>>()?)
+        let mut jobs = VecDeque::with_capacity(rows.len().min(each));
+        for row in &rows {
+            if jobs.len() >= each {
+                break;
+            }
+            match limited.get_mut(row.try_get::<&str, _>("lane")?) {
+                Some(0) => continue,
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            jobs.push_back(row.try_get("seq")?);
+        }
+        Ok(jobs)
     }
 
     fn served(&self, turn: &mut Turn, workspace: &str) {

@@ -48,6 +48,7 @@ pub(crate) fn claim_of(max: usize) -> Claim {
         lease: Duration::from_secs(30),
         quarantine: false,
         paused: Vec::new(),
+        limited: Vec::new(),
         full: Vec::new(),
     }
 }

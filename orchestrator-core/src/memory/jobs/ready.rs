@@ -24,7 +24,7 @@ impl Lane {
         Self { delivery, target }
     }
 
-    fn key(&self, workspace: &WorkspaceId) -> Option<LaneKey> {
+    pub(super) fn key(&self, workspace: &WorkspaceId) -> Option<LaneKey> {
         let target = self.target.clone()?;
         Some(LaneKey { workspace: workspace.clone(), delivery: self.delivery, target })
     }

@@ -1,6 +1,6 @@
 //! The rows of jobs, and every index of them. A row changes only through [`Jobs::change`], which keeps the indexes true.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use orchestrator_types::{JobId, Timestamp, WorkspaceId};
@@ -252,7 +252,9 @@ impl Jobs {
     /// Takes ready jobs in turn.
     pub(super) fn claim(&mut self, claim: Claim, now: Timestamp) -> Vec<JobRecord> {
         self.promote(now);
-        let paused: HashSet<LaneKey> = claim.paused.into_iter().collect();
+        let mut paused: HashSet<LaneKey> = claim.paused.into_iter().collect();
+        let mut limited: HashMap<LaneKey, usize> = claim.limited.into_iter().collect();
+        paused.extend(limited.iter().filter(|(_, left)| **left == 0).map(|(lane, _)| lane.clone()));
         let full: HashSet<WorkspaceId> = claim.full.into_iter().collect();
         // What is in quarantine runs alone.
         let max = if claim.quarantine { claim.max.min(1) } else { claim.max };
@@ -272,7 +274,16 @@ impl Jobs {
                     row.record.fence += 1;
                     row.lease_until = now.after(claim.lease);
                 });
-                taken.extend(started.cloned());
+                let Some(started) = started.cloned() else { return true };
+                if let Some(lane) = Lane::of(&started.job).key(workspace)
+                    && let Some(left) = limited.get_mut(&lane)
+                {
+                    *left -= 1;
+                    if *left == 0 {
+                        paused.insert(lane);
+                    }
+                }
+                taken.push(started);
                 true
             });
             round += 1;

@@ -1,0 +1,110 @@
+//! `orchestrator serve`.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::time::timeout;
+
+use super::Verdict;
+use super::install::Install;
+use super::span::span;
+use crate::compose;
+use crate::logging;
+use crate::roles::Roles;
+
+/// Run a server.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    install: Install,
+    /// What this process does, of `api`, `ingress`, `worker` and `console`.
+    #[arg(long, default_value_t = Roles::ALL)]
+    roles: Roles,
+    /// How long a stopping server waits for what runs; `drain_s` if absent.
+    #[arg(long, value_parser = span)]
+    drain: Option<Duration>,
+}
+
+/// Beyond the drain: leases that are given back are written, the store is closed.
+const AFTER_DRAIN: Duration = Duration::from_secs(15);
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<Verdict> {
+        let mut settings = self.install.settings()?;
+        settings.roles = self.roles;
+        if let Some(drain) = self.drain {
+            (settings.drain, settings.workers.drain, settings.edge_limits.drain) = (drain, drain, drain);
+        }
+        logging::install(settings.log, "info")?;
+        // Before anything starts: a signal in between must not kill a half-started server.
+        let mut signals = Signals::listen()?;
+        let (drain, environment) = (settings.drain, settings.environment.clone());
+        let running = tokio::select! {
+            running = compose::start(settings) => running?,
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopped before it was ready");
+                return Ok(Verdict::Good);
+            }
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            %environment,
+            roles = %self.roles,
+            api = running.api_url(),
+            control = running.control_url(),
+            ops = running.ops_url(),
+            "ready"
+        );
+        let name = signals.next().await;
+        tracing::info!(signal = name, drain_s = drain.as_secs(), "stopping");
+        let stopped = tokio::select! {
+            stopped = timeout(drain + AFTER_DRAIN, running.shutdown(drain)) => stopped.is_ok(),
+            name = signals.next() => {
+                tracing::warn!(signal = name, "stopped at once by a second signal: leases end by themselves");
+                false
+            }
+        };
+        if stopped {
+            tracing::info!("stopped");
+        }
+        Ok(stopped.into())
+    }
+}
+
+/// The signals that stop a server.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// The next one, by its name.
+    #[cfg(unix)]
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> &'static str {
+        tokio::signal::ctrl_c().await.ok();
+        "Ctrl-C"
+    }
+}

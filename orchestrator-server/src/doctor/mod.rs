@@ -1,0 +1,24 @@
+//! Whether an install can work: what a start would stumble over, and what would hurt later.
+//!
+//! One rule: it reads only, and beside a running server it disturbs nothing.
+
+mod finding;
+mod folders;
+mod keys;
+mod listeners;
+mod store;
+
+pub(crate) use finding::{Finding, Mark};
+
+use crate::settings::Settings;
+
+/// Examines the install of these settings.
+pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
+    let mut findings = vec![Finding::new("settings", Mark::Ok, format!("environment `{}`", settings.environment))];
+    findings.extend(folders::examine(settings));
+    let (store, found) = store::examine(settings).await;
+    findings.extend(found);
+    findings.extend(keys::examine(settings, store.as_ref()).await);
+    findings.extend(listeners::examine(settings).await);
+    findings
+}
