@@ -1,6 +1,8 @@
 //! The rounds, and what is told of them.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::AnyError;
 use crate::measure::Measured;
@@ -30,42 +32,64 @@ impl Report {
         }
     }
 
-    /// Prints the medians.
+    /// Prints the medians, with the least and the most of the rounds.
     pub(crate) fn print(&self, as_json: bool) -> Result<(), AnyError> {
-        let micros = |rounds: &[Measured], of: fn(&Measured) -> std::time::Duration| {
-            median(rounds.iter().map(|round| of(round).as_secs_f64() * 1e6))
-        };
-        let loads: Vec<_> = self
-            .loads
-            .iter()
-            .map(|(load, in_flight, rounds)| {
-                let rate = median(rounds.iter().map(|round| round.per_second));
-                (load, *in_flight, rate, micros(rounds, |round| round.p50), micros(rounds, |round| round.p99))
-            })
-            .collect();
-        let ratios: Vec<_> = self.ratios.iter().map(|(name, rounds)| (name, median(rounds.iter().copied()))).collect();
         if as_json {
-            let load = |(load, in_flight, rate, p50, p99): &(&String, usize, f64, f64, f64)| json!({"load": load, "in_flight": in_flight, "per_second": rate, "p50_us": p50, "p99_us": p99});
-            let ratio = |(name, value): &(&String, f64)| json!({"ratio": name, "value": value});
-            let (loads, ratios): (Vec<_>, Vec<_>) =
-                (loads.iter().map(load).collect(), ratios.iter().map(ratio).collect());
+            let loads: Vec<_> = self.loads.iter().map(load_json).collect();
+            let ratios: Vec<_> = self.ratios.iter().map(ratio_json).collect();
             println!("{}", serde_json::to_string_pretty(&json!({"loads": loads, "ratios": ratios}))?);
             return Ok(());
         }
-        println!("{:<44} {:>9} {:>12} {:>10} {:>10}", "load", "in flight", "per second", "p50 µs", "p99 µs");
-        for (load, in_flight, rate, p50, p99) in loads {
-            println!("{load:<44} {in_flight:>9} {rate:>12.0} {p50:>10.0} {p99:>10.0}");
+        println!(
+            "{:<40} {:>9} {:>11} {:>17} {:>9} {:>9}",
+            "load", "in flight", "per second", "least to most", "p50 µs", "p99 µs"
+        );
+        for (load, in_flight, rounds) in &self.loads {
+            let rate = Spread::of(rounds.iter().map(|round| round.per_second));
+            let (p50, p99) = (micros(rounds, |round| round.p50), micros(rounds, |round| round.p99));
+            let span = format!("{:.0} to {:.0}", rate.least, rate.most);
+            println!("{load:<40} {in_flight:>9} {:>11.0} {span:>17} {p50:>9.0} {p99:>9.0}", rate.median);
         }
         println!();
-        for (name, value) in ratios {
-            println!("{name:<54} {value:>12.2}");
+        for (name, rounds) in &self.ratios {
+            let ratio = Spread::of(rounds.iter().copied());
+            let span = format!("{:.2} to {:.2}", ratio.least, ratio.most);
+            println!("{name:<50} {:>11.2} {span:>17}", ratio.median);
         }
         Ok(())
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+fn load_json((load, in_flight, rounds): &(String, usize, Vec<Measured>)) -> Value {
+    let rate = Spread::of(rounds.iter().map(|round| round.per_second));
+    json!({
+        "load": load, "in_flight": in_flight,
+        "per_second": rate.median, "per_second_least": rate.least, "per_second_most": rate.most,
+        "p50_us": micros(rounds, |round| round.p50), "p99_us": micros(rounds, |round| round.p99),
+    })
+}
+
+fn ratio_json((name, rounds): &(String, Vec<f64>)) -> Value {
+    let ratio = Spread::of(rounds.iter().copied());
+    json!({"ratio": name, "value": ratio.median, "least": ratio.least, "most": ratio.most})
+}
+
+fn micros(rounds: &[Measured], of: fn(&Measured) -> Duration) -> f64 {
+    Spread::of(rounds.iter().map(|round| of(round).as_secs_f64() * 1e6)).median
+}
+
+/// The rounds of one figure.
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<_> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        Self { median: at(values.len() / 2), least: at(0), most: at(values.len().saturating_sub(1)) }
+    }
 }
