@@ -157,6 +157,10 @@ fn routes(config: &WorkspaceConfig, checked: &mut Checked) {
             }
             None => checked.error(format!("{pointer}/provider"), "this server has no such provider"),
         }
+        if route.provider.as_str() == "hmac" && route.account.is_some() {
+            let detail = "where the account stands is a setting of each route, so none is found by it: use `route_key`";
+            checked.error(format!("{pointer}/account"), detail);
+        }
         let ways = [route.account.is_some(), route.route_key.is_some(), route.default];
         if ways.into_iter().filter(|named| *named).count() != 1 {
             checked.error(&pointer, "a route names just one of `account`, `route_key` and `default`");
