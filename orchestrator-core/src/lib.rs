@@ -25,10 +25,11 @@ mod builder;
 mod engine;
 mod error;
 mod hub;
+mod orchestrator;
 mod retention;
 
 pub use actor::{Actor, Reason};
 pub use builder::{BuildError, Builder, environment_of};
-pub use engine::{Health, Orchestrator};
 pub use error::Error;
+pub use orchestrator::{Health, Orchestrator};
 pub use orchestrator_types as types;
