@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orchestrator_connectors::{EgressClient, EgressPolicy, HttpKind};
 use orchestrator_core::clock::{Clock, SystemClock};
+use orchestrator_core::config::ResourceKind;
 use orchestrator_core::memory::MemoryStore;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::secrets::{Replace, Secret};
@@ -146,4 +147,21 @@ async fn the_route_without_a_callback_waits_to_be_polled() {
         let entry = engine.inbox().get(&bundle.workspace, taken.id).await.unwrap();
         assert_eq!((entry.status, entry.job), (InboxStatus::Received, None));
     }
+}
+
+/// What only shows when the connector is built is found out before the config is anybody's.
+#[tokio::test]
+async fn secrets_that_do_not_go_together_are_refused_before_they_are_activated() {
+    let engine = engine().await;
+    let bundle = onboard(&engine, bundles::BUILDOS_DEV).await;
+    let before = engine.configs().active(&bundle.workspace).await.unwrap().version.version;
+    let (name, mut connector) = bundle.config.connectors.into_iter().next().unwrap();
+    let reference = connector.secrets.values().next().unwrap().clone();
+    connector.secrets.insert("basic".parse().unwrap(), reference);
+    let document = serde_json::to_value(&connector).unwrap();
+    let kind = ResourceKind::Connector;
+    let refused = engine.configs().put(&actor(), &bundle.workspace, kind, &name, document, None).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid_config");
+    assert!(refused.field_errors()[0].pointer.starts_with(&format!("/connectors/{name}")), "{refused:?}");
+    assert_eq!(engine.configs().active(&bundle.workspace).await.unwrap().version.version, before);
 }

@@ -52,7 +52,7 @@ pub(super) fn connector(harness: &impl ConnectorHarness) -> Arc<dyn Connector> {
 pub(super) fn connector_with(harness: &impl ConnectorHarness, slots: SecretSlots) -> Arc<dyn Connector> {
     let (registry, kind) = registry(harness);
     let settings = harness.settings();
-    assert_eq!(registry.check(&kind, &settings), Some(Vec::new()), "the harness's settings are good");
+    assert_eq!(registry.check(&kind, &settings, slots.clone()), Some(Vec::new()), "the harness's settings are good");
     registry.build(&kind, &settings, slots).expect("the kind is registered").expect("good settings build a connector")
 }
 

@@ -18,7 +18,7 @@ pub async fn an_unknown_setting_is_refused(harness: &impl ConnectorHarness) {
     let mut settings = harness.settings();
     let Value::Object(fields) = &mut settings else { panic!("settings are an object") };
     fields.insert("no-such-setting".to_owned(), json!(1));
-    let problems = registry.check(&kind, &settings).expect("the kind is registered");
+    let problems = registry.check(&kind, &settings, SecretSlots::default()).expect("the kind is registered");
     assert!(!problems.is_empty(), "an unknown setting is refused");
 }
 
@@ -26,7 +26,7 @@ pub async fn an_unknown_setting_is_refused(harness: &impl ConnectorHarness) {
 pub async fn bad_settings_are_refused_with_pointers(harness: &impl ConnectorHarness) {
     let (registry, kind) = registry(harness);
     for (settings, pointer) in harness.refused_settings() {
-        let problems = registry.check(&kind, &settings).expect("the kind is registered");
+        let problems = registry.check(&kind, &settings, SecretSlots::default()).expect("the kind is registered");
         assert!(pointers(&problems).contains(&pointer), "{settings} is refused at `{pointer}`, not by {problems:?}");
         assert!(problems.iter().all(|problem| !problem.detail.is_empty()), "each problem says what to change");
     }

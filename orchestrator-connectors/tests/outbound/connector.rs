@@ -40,7 +40,7 @@ fn registry(client: EgressClient) -> ConnectorRegistry {
 
 fn build(settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
     let (registry, kind) = (registry(client()), "http".parse().unwrap());
-    let problems = registry.check(&kind, settings).unwrap();
+    let problems = registry.check(&kind, settings, SecretSlots::default()).unwrap();
     if problems.is_empty() { registry.build(&kind, settings, secrets).unwrap() } else { Err(problems) }
 }
 
@@ -419,7 +419,7 @@ async fn inv_26_a_base_url_inside_is_forbidden_when_it_is_called() {
         ["http://127.0.0.1:1", "http://169.254.169.254/latest", "http://[::1]", "http://2130706433", "http://localhost"]
     {
         let settings = json!({"base_url": base});
-        assert!(registry.check(&kind, &settings).unwrap().is_empty(), "{base}");
+        assert!(registry.check(&kind, &settings, SecretSlots::default()).unwrap().is_empty(), "{base}");
         let connector = registry.build(&kind, &settings, SecretSlots::default()).unwrap().unwrap();
         let refused = connector.call(&context(), "request", &json!({"method": "GET", "path": "/"})).await.unwrap_err();
         assert_eq!((refused.kind, refused.sent), (CallErrorKind::DestinationForbidden, Sent::No), "{base}");

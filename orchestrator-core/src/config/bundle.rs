@@ -41,7 +41,7 @@ impl Configs<'_> {
         bundle: &Bundle,
         dry_run: bool,
     ) -> Result<BundleResult, Error> {
-        self.check(workspace, bundle)?;
+        let warnings = self.check(workspace, bundle)?;
         let exists = self.0.workspace_exists(workspace).await?;
         let mut result = BundleResult {
             workspace: workspace.clone(),
@@ -49,14 +49,13 @@ impl Configs<'_> {
             created: !exists,
             version: 0,
             changes: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
         };
         if dry_run {
             let active = if exists { Some(self.active(workspace).await?.version) } else { None };
             result.version = active.as_ref().map_or(0, |active| active.version);
             let before = active.map(|active| active.config).unwrap_or_default();
             result.changes = changes(&before, &bundle.config);
-            result.warnings = validate(workspace, &bundle.config, &self.0.kinds, &self.0.secrets).warnings;
             return Ok(result);
         }
         if exists {
@@ -70,12 +69,11 @@ impl Configs<'_> {
                 })
                 .await?;
             result.version = saved.version.version;
-            (result.changes, result.warnings) = (saved.changes, saved.warnings);
+            result.changes = saved.changes;
         } else {
             Workspaces(self.0).create_with(actor, workspace, bundle.config.clone(), "import of a bundle").await?;
             result.version = 1;
             result.changes = changes(&WorkspaceConfig::default(), &bundle.config);
-            result.warnings = validate(workspace, &bundle.config, &self.0.kinds, &self.0.secrets).warnings;
         }
         if let Some(operators) = &bundle.operators {
             Operators(self.0).replace(actor, workspace, operators).await?;
@@ -83,7 +81,8 @@ impl Configs<'_> {
         Ok(result)
     }
 
-    fn check(&self, workspace: &WorkspaceId, bundle: &Bundle) -> Result<(), Error> {
+    /// Refuses what cannot work, before anything is changed; answers what works and is likely to hurt.
+    fn check(&self, workspace: &WorkspaceId, bundle: &Bundle) -> Result<Vec<FieldError>, Error> {
         if bundle.format != BUNDLE_FORMAT {
             return Err(Error::invalid("/format", format!("this server reads format {BUNDLE_FORMAT}")));
         }
@@ -96,7 +95,7 @@ impl Configs<'_> {
         let under = |error: FieldError| FieldError::new(format!("/config{}", error.pointer), error.detail);
         let checked = validate(workspace, &bundle.config, &self.0.kinds, &self.0.secrets);
         if checked.errors.is_empty() {
-            Ok(())
+            Ok(checked.warnings.into_iter().map(under).collect())
         } else {
             Err(Error::InvalidConfig(checked.errors.into_iter().map(under).collect()))
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrator_types::{CallbackConfig, Name, Policy, SecretRef, WorkspaceConfig, WorkspaceId, WorkspaceStatus};
+use orchestrator_types::{
+    CallbackConfig, ConnectorConfig, Name, Policy, SecretRef, WorkspaceConfig, WorkspaceId, WorkspaceStatus,
+};
 use quick_cache::sync::Cache;
 
 use crate::connector::{Connector, SecretSlots, SecretSource};
@@ -61,6 +63,20 @@ pub(crate) fn source(
 ) -> Option<Arc<dyn SecretSource>> {
     let reference = config.secret_refs.get(reference)?.clone();
     Some(Arc::new(Reference { resolver: resolver.clone(), workspace: workspace.clone(), reference }))
+}
+
+/// The secret slots of a connector of a config.
+pub(super) fn slots(
+    workspace: &WorkspaceId,
+    config: &WorkspaceConfig,
+    resolver: &Arc<SecretResolver>,
+    connector: &ConnectorConfig,
+) -> SecretSlots {
+    let sources = connector
+        .secrets
+        .iter()
+        .filter_map(|(slot, reference)| Some((slot.clone(), source(workspace, config, resolver, reference)?)));
+    SecretSlots::new(sources.collect())
 }
 
 /// A connector or callback of a workspace.
@@ -130,10 +146,7 @@ pub(crate) fn compile(
     for (name, connector) in &config.connectors {
         let lane = (false, name.clone());
         let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
-        let sources = connector.secrets.iter().filter_map(|(slot, reference)| {
-            Some((slot.clone(), source(workspace, &config, &engine.secrets, reference)?))
-        });
-        let secrets = SecretSlots::new(sources.collect());
+        let secrets = slots(workspace, &config, &engine.secrets, connector);
         // Both were checked before the version was made; a kind that this build does not have is not found when called.
         let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else {
             continue;

@@ -1,12 +1,14 @@
 //! Whether a config can work: every problem at once, with its pointer, before anything is stored.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use orchestrator_types::{FieldError, Name, WorkspaceConfig, WorkspaceId};
 use serde_json::Value;
 use url::Url;
 
 use super::document::routes_of;
+use super::live::slots;
 use crate::connector::ConnectorRegistry;
 use crate::policy;
 use crate::secrets::SecretResolver;
@@ -42,12 +44,12 @@ pub(crate) fn validate(
     workspace: &WorkspaceId,
     config: &WorkspaceConfig,
     kinds: &ConnectorRegistry,
-    secrets: &SecretResolver,
+    secrets: &Arc<SecretResolver>,
 ) -> Checked {
     let mut checked = Checked::default();
     sizes(config, &mut checked);
     policies(config, &mut checked);
-    connectors(config, kinds, &mut checked);
+    connectors(workspace, config, kinds, secrets, &mut checked);
     for (name, reference) in &config.secret_refs {
         if let Err(problem) = secrets.check(workspace, reference) {
             checked.error(format!("/secret_refs/{name}"), problem);
@@ -100,7 +102,13 @@ fn policies(config: &WorkspaceConfig, checked: &mut Checked) {
     }
 }
 
-fn connectors(config: &WorkspaceConfig, kinds: &ConnectorRegistry, checked: &mut Checked) {
+fn connectors(
+    workspace: &WorkspaceId,
+    config: &WorkspaceConfig,
+    kinds: &ConnectorRegistry,
+    secrets: &Arc<SecretResolver>,
+    checked: &mut Checked,
+) {
     for (name, connector) in &config.connectors {
         let pointer = format!("/connectors/{name}");
         checked.named(&config.policies, &connector.policy, format!("{pointer}/policy"), "policy");
@@ -108,7 +116,8 @@ fn connectors(config: &WorkspaceConfig, kinds: &ConnectorRegistry, checked: &mut
             checked.error(format!("{pointer}/kind"), "this server has no such kind: see GET /connector-kinds");
             continue;
         };
-        for problem in kinds.check(&connector.kind, &connector.settings).unwrap_or_default() {
+        let slots = slots(workspace, config, secrets, connector);
+        for problem in kinds.check(&connector.kind, &connector.settings, slots).unwrap_or_default() {
             checked.error(format!("{pointer}/settings{}", problem.pointer), problem.detail);
         }
         secrets_in_clear(&connector.settings, &mut format!("{pointer}/settings"), checked);

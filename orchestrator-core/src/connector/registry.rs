@@ -54,9 +54,10 @@ impl ConnectorRegistry {
         self.kinds.get(kind).map(|registered| &registered.description)
     }
 
-    /// Everything that is wrong with settings of a kind, with pointers relative to them; `None` for an unknown kind.
+    /// Everything that is wrong with settings of a kind beside these secrets, with pointers relative to the settings;
+    /// `None` for an unknown kind. Which slots are filled counts, not what is in them: nothing is resolved.
     #[must_use]
-    pub fn check(&self, kind: &Name, settings: &Value) -> Option<Vec<FieldError>> {
+    pub fn check(&self, kind: &Name, settings: &Value, secrets: SecretSlots) -> Option<Vec<FieldError>> {
         let registered = self.kinds.get(kind)?;
         let mut problems: Vec<_> = registered
             .settings
@@ -64,7 +65,7 @@ impl ConnectorRegistry {
             .map(|error| FieldError::new(error.instance_path().to_string(), error.masked_with("the value").to_string()))
             .collect();
         if problems.is_empty()
-            && let Err(more) = registered.kind.build(settings, SecretSlots::default())
+            && let Err(more) = registered.kind.build(settings, secrets)
         {
             problems = more;
         }
