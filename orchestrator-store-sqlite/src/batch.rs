@@ -33,6 +33,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Whether anything was changed that anybody is told of.
+    pub(crate) fn is_news(&self) -> bool {
+        self.control || self.ready || !self.touched.is_empty()
+    }
+
     /// Tells them.
     pub(crate) fn tell(&self, watch: &dyn CommitWatch) {
         if self.control {

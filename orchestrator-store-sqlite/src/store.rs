@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{CommitWatch, Store, StoreError, StoreInfo};
@@ -32,7 +33,17 @@ impl Store for SqliteStore {
         const READ: &str = "SELECT epoch FROM install";
         self.read(sqlx::query(READ).execute(self.readers())).await?;
         match self.writer() {
-            Some(_) => self.write(Ping).await,
+            Some(writer) => {
+                let ailing = writer.ailing();
+                if ailing.is_some_and(|since| since < UNWELL) {
+                    return Err(StoreError::unavailable("a write failed just now"));
+                }
+                self.write(Ping { probe: ailing.is_some() }).await?;
+                if ailing.is_some() {
+                    writer.recovered();
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -45,13 +56,24 @@ impl Store for SqliteStore {
     }
 }
 
-/// Writes nothing: answered when the writer is alive.
-struct Ping;
+/// After a failed write the store is not asked for more for so long: what is almost full may take a small write and fail the
+/// next.
+const UNWELL: Duration = Duration::from_secs(2);
+
+/// Answered when the writer is alive. It writes only after a failure, to see that the database takes writes again: a full
+/// disk is still read.
+struct Ping {
+    probe: bool,
+}
 
 impl Op for Ping {
     type Answer = ();
 
-    async fn apply(&self, _batch: &mut Batch<'_>) -> Result<(), Failure> {
+    async fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        const PROBE: &str = "UPDATE install SET epoch = epoch";
+        if self.probe {
+            sqlx::query(PROBE).execute(&mut *batch.conn).await?;
+        }
         Ok(())
     }
 }

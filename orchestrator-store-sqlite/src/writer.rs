@@ -4,7 +4,7 @@
 //! database refuses fails alone; a database that is not there fails the batch, and the connection is opened anew.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use orchestrator_core::clock::Clock;
@@ -12,7 +12,7 @@ use orchestrator_core::store::{CommitWatch, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::batch::{Batch, Told};
 use crate::jobs::Turn;
@@ -31,6 +31,8 @@ const SEND_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for its commit.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
+/// When the database failed a batch, until it is seen to take a write.
+type LastFailure = Arc<Mutex<Option<Instant>>>;
 type Watches = Arc<RwLock<Vec<Arc<dyn CommitWatch>>>>;
 
 /// The way to the writer.
@@ -38,6 +40,7 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Work>>,
     room: Arc<Semaphore>,
     watches: Watches,
+    ailing: LastFailure,
     closing: watch::Sender<bool>,
     closed: watch::Receiver<()>,
 }
@@ -55,14 +58,21 @@ impl Writer {
         let (closing, close_asked) = watch::channel(false);
         let (ended, closed) = watch::channel(());
         let watches = Watches::default();
-        let committer =
-            Committer { conn: Some(conn), options, clock, turn: Turn::default(), watches: Arc::clone(&watches) };
+        let ailing = LastFailure::default();
+        let committer = Committer {
+            conn: Some(conn),
+            options,
+            clock,
+            turn: Turn::default(),
+            watches: Arc::clone(&watches),
+            ailing: Arc::clone(&ailing),
+        };
         tokio::spawn(async move {
             committer.run(waiting, close_asked, readers).await;
             drop(lock);
             drop(ended);
         });
-        Self { queue, room: Arc::new(Semaphore::new(ROOM_KIB)), watches, closing, closed }
+        Self { queue, room: Arc::new(Semaphore::new(ROOM_KIB)), watches, ailing, closing, closed }
     }
 
     /// Hands an operation in and waits for its commit. If the caller goes away the operation stays where it is.
@@ -84,6 +94,16 @@ impl Writer {
             Ok(Err(_)) => Err(StoreError::unavailable("the store is closed")),
             Err(_) => Err(StoreError::unavailable("the commit takes too long")),
         }
+    }
+
+    /// How long ago the database last failed a batch, if it has not been seen to take a write since.
+    pub(crate) fn ailing(&self) -> Option<Duration> {
+        self.ailing.lock().unwrap_or_else(PoisonError::into_inner).map(|failed| failed.elapsed())
+    }
+
+    /// Notes that the database has taken a write.
+    pub(crate) fn recovered(&self) {
+        *self.ailing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Tells `watch` of commits from now on.
@@ -116,6 +136,7 @@ struct Committer {
     clock: Arc<dyn Clock>,
     turn: Turn,
     watches: Watches,
+    ailing: LastFailure,
 }
 
 /// Why a transaction did not hold.
@@ -176,6 +197,9 @@ impl Committer {
         while let Some((mut works, guarded)) = parts.pop() {
             match self.attempt(&mut works, guarded).await {
                 Ok(told) => {
+                    if told.is_news() {
+                        self.note(None);
+                    }
                     tell(&self.watches, |watch| told.tell(watch));
                     works.into_iter().for_each(Work::succeed);
                 }
@@ -199,12 +223,18 @@ impl Committer {
                     }
                 },
                 Err(Undone { failure, .. }) => {
+                    self.note(Some(Instant::now()));
                     tracing::error!(?failure, operations = works.len(), "the store did not commit");
                     let failure = Arc::new(failure);
                     works.into_iter().for_each(|work| work.fail(failure.shared()));
                 }
             }
         }
+    }
+
+    /// Notes a failure, or that a write went through.
+    fn note(&self, failed: Option<Instant>) {
+        *self.ailing.lock().unwrap_or_else(PoisonError::into_inner) = failed;
     }
 
     async fn attempt(&mut self, works: &mut [Box<dyn Work>], guarded: bool) -> Result<Told, Undone> {

@@ -86,7 +86,24 @@ impl Install {
 
     pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server<'_> {
         let mut command = self.command(&["serve"]);
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(arguments);
+        self.serve_by(command)
+    }
+
+    /// A server that cannot let a file grow past so many KiB: to it the disk is full then.
+    pub(crate) fn serve_on_a_small_disk(&self, kib: u64) -> Server<'_> {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("/bin/sh");
+        // Blocks of 512 bytes; ignored, the signal becomes an error of the write.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" serve", kib * 2);
+        command.args(["-c".as_ref(), script.as_ref(), serve.get_program()]);
+        command.current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.serve_by(command)
+    }
+
+    fn serve_by(&self, mut command: Command) -> Server<'_> {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -216,3 +216,36 @@ fn connector(url: &str) -> String {
            connectors:\n    up: {{kind: http, settings: {{base_url: '{url}'}}}}\n"
     )
 }
+
+#[test]
+fn inv_06_a_full_disk_is_told_and_loses_nothing() {
+    let install = Install::new();
+    let input = format!("{{\"method\":\"POST\",\"path\":\"/\",\"text\":\"{}\"}}", "x".repeat(40_000));
+    let later = ["jobs", "submit", "--connector", "up", "--operation", "request", "--delay", "1h", "--input"];
+    let mut accepted = Vec::new();
+    {
+        let server = install.serve_on_a_small_disk(1_024);
+        server.apply(
+            "shop-dev",
+            "  policies: {default: {}}\n  connectors:\n    up: {kind: http, settings: {base_url: 'http://127.0.0.1:1'}}\n",
+        );
+        let refused = loop {
+            let done = finish(server.product("shop-dev", &[&later[..], &[&input]].concat()));
+            if !done.status.success() {
+                break done;
+            }
+            accepted.push(done.well());
+            assert!(accepted.len() < 100, "the disk is never full");
+        };
+        assert!(refused.err.contains("unavailable"), "{refused:?}");
+        assert!(!accepted.is_empty(), "the disk was full from the beginning");
+        assert_eq!(get(&server.ops, "/healthz").0, 200);
+        assert_eq!(get(&server.ops, "/readyz").0, 503, "a node that can write nothing is not ready");
+    }
+    let server = install.serve();
+    assert_eq!(get(&server.ops, "/readyz").0, 200);
+    let listed = finish(server.product("shop-dev", &["jobs", "list", "--limit", "500", "--output", "json"])).json();
+    let mut kept: Vec<_> = listed["items"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
+    kept.reverse();
+    assert_eq!(kept, accepted, "what was accepted is there, and nothing else");
+}
