@@ -39,6 +39,9 @@ pub struct ExecuteResponse {
     pub attempts: u32,
     /// How long it took, waits included.
     pub duration_ms: u64,
+    /// Whether the call failed, and `output` is the policy's fallback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// The trace.
     pub trace_id: TraceId,
 }
@@ -99,7 +102,7 @@ pub struct AttemptRecord {
     pub start_ms: u64,
     /// How long was waited before it.
     pub wait_ms: u64,
-    /// Why: `backoff`, `retry_after`.
+    /// Why: `backoff`, `retry_after`; `hedge` for one that was sent beside the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_reason: Option<String>,
     /// How it ended.
@@ -115,12 +118,15 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {
-    /// The policy: `deadline`, `rate_limit`, `concurrency`, `retry`, `breaker`, `timeout`.
+    /// The policy: `deadline`, `rate_limit`, `concurrency`, `retry`, `hedge`, `breaker`, `timeout`, `fallback`.
     pub policy: String,
     /// What it decided: `admitted`, `waited`, `rejected`, `retried`, `gave_up`, `opened`, …
     pub decision: String,
     /// When, in milliseconds after the call began.
     pub at_ms: u64,
+    /// How long it had made the call wait until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
     /// In words, with the numbers it decided on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -15,6 +15,7 @@ mod ids;
 mod jobs;
 mod names;
 mod page;
+mod policy;
 mod problem;
 mod time;
 mod trace;
@@ -27,8 +28,7 @@ pub use access::{
 pub use audit::{AuditRecord, AuditVerification};
 pub use callbacks::{CallbackBody, CallbackType, JobCallbackData, WebhookCallbackData};
 pub use config::{
-    BreakerPolicy, CallbackConfig, ConcurrencyPolicy, ConnectorConfig, Jitter, JobRetryPolicy, LoggingConfig, OnLimit,
-    PayloadConfig, Policy, RateLimitPolicy, RetentionConfig, RetryPolicy, SecretRef, TimeoutPolicy, WebhookRouteConfig,
+    CallbackConfig, ConnectorConfig, LoggingConfig, PayloadConfig, RetentionConfig, SecretRef, WebhookRouteConfig,
     WorkspaceConfig,
 };
 pub use control::{
@@ -46,6 +46,10 @@ pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId,
 pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};
 pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
 pub use page::Page;
+pub use policy::{
+    AdaptivePolicy, BreakerHold, BreakerPolicy, ConcurrencyPolicy, FallbackOn, FallbackPolicy, HedgePolicy, Jitter,
+    JobRetryPolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy, SlowCallPolicy, TimeoutPolicy,
+};
 pub use problem::{FieldError, Problem};
 pub use time::Timestamp;
 pub use trace::TraceId;

@@ -146,6 +146,7 @@ pub(crate) fn compile(
     for (name, connector) in &config.connectors {
         let lane = (false, name.clone());
         let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
+        state.hold(connector.breaker_hold);
         let secrets = slots(workspace, &config, &engine.secrets, connector);
         // Both were checked before the version was made; a kind that this build does not have is not found when called.
         let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else {
@@ -166,6 +167,7 @@ pub(crate) fn compile(
         let lane = (true, name.clone());
         let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
         let Some(signing_secret) = config.secret_refs.get(&callback.signing_secret).cloned() else { continue };
+        state.hold(callback.breaker_hold);
         let live = LiveCallback {
             name: name.clone(),
             config: callback.clone(),

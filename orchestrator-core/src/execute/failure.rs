@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestrator_types::{ErrorView, ExecutionId, TraceId, UpstreamView};
+use orchestrator_types::{ErrorView, ExecutionId, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::call::CallFault;
@@ -50,32 +50,34 @@ impl CallFailure {
 }
 
 impl CallFault {
+    /// The fault by its code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Call(error) => match error.kind {
+                CallErrorKind::Rejected => "upstream_rejected",
+                CallErrorKind::Failed => "upstream_failed",
+                CallErrorKind::Unreachable => "upstream_unreachable",
+                CallErrorKind::DestinationForbidden => "destination_forbidden",
+                CallErrorKind::SecretUnavailable => "secret_unavailable",
+            },
+            Self::Deadline(_) | Self::Timeout(_) => "timeout",
+            Self::Rate(_) => "rate_limited",
+            Self::Concurrency(_) => "concurrency_limited",
+            Self::Breaker(_) => "breaker_open",
+        }
+    }
+
     /// The fault in the words of the contract.
     pub(crate) fn view(&self) -> ErrorView {
-        let (code, detail, upstream): (&str, String, Option<UpstreamView>) = match self {
-            Self::Call(error) => {
-                let code = match error.kind {
-                    CallErrorKind::Rejected => "upstream_rejected",
-                    CallErrorKind::Failed => "upstream_failed",
-                    CallErrorKind::Unreachable => "upstream_unreachable",
-                    CallErrorKind::DestinationForbidden => "destination_forbidden",
-                    CallErrorKind::SecretUnavailable => "secret_unavailable",
-                };
-                (code, error.detail.clone(), error.upstream.clone())
-            }
-            Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned(), None),
-            Self::Timeout(_) => {
-                ("timeout", "the upstream did not answer within the attempt's timeout".to_owned(), None)
-            }
-            Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned(), None),
-            Self::Concurrency(_) => {
-                ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned(), None)
-            }
-            Self::Breaker(_) => {
-                ("breaker_open", "the upstream failed too often: calls are held back for a while".to_owned(), None)
-            }
+        let (detail, upstream) = match self {
+            Self::Call(error) => (error.detail.as_str(), error.upstream.clone()),
+            Self::Deadline(_) => ("the call did not end within its total deadline", None),
+            Self::Timeout(_) => ("the upstream did not answer within the attempt's timeout", None),
+            Self::Rate(_) => ("the rate limit of this connector is reached", None),
+            Self::Concurrency(_) => ("as many calls as this connector may have are in flight", None),
+            Self::Breaker(_) => ("the upstream failed too often: calls are held back for a while", None),
         };
-        ErrorView { code: code.to_owned(), detail, upstream }
+        ErrorView { code: self.code().to_owned(), detail: detail.to_owned(), upstream }
     }
 
     /// When a policy lets calls through again.

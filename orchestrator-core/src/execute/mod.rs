@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod decision;
 mod failure;
 mod recorder;
 mod service;

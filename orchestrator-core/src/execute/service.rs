@@ -247,6 +247,7 @@ impl Running {
                 output,
                 attempts,
                 duration_ms,
+                fallback: request.trace().fell_back(),
                 trace_id: self.call.trace_id,
             }),
             Err(fault) => Err(CallFailure {
@@ -283,6 +284,7 @@ impl Running {
             "attempts": attempts,
             "duration_ms": duration_ms,
             "code": error.as_ref().map(|error| &error.code),
+            "fallback": request.trace().fell_back(),
         });
         events.push(NewEvent::new(kind, self.id, self.call.trace_id, data));
         let record = RequestView {

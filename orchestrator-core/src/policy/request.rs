@@ -33,6 +33,12 @@ pub trait PolicyRequest: Clone {
         false
     }
 
+    /// Told to the copy that is sent beside a first one that takes long, so that it can be told apart.
+    #[must_use]
+    fn hedged(self) -> Self {
+        self
+    }
+
     /// Whether it may wait for a limit. False inside a job, which waits in the store and not in a worker's slot: a
     /// limit then refuses it at once.
     fn may_wait(&self) -> bool {
@@ -54,4 +60,10 @@ pub(crate) fn deadline<R: PolicyRequest>(request: &R, total: Duration) -> (Insta
     let limit = request.deadline_cap().map_or(total, |cap| cap.min(total)).min(FAR);
     let started = request.started_at().unwrap_or_else(Instant::now);
     (started, started.checked_add(limit).unwrap_or(started))
+}
+
+/// Takes a service that is ready, to be called later, and leaves a clone in its place.
+pub(crate) fn taken<S: Clone>(service: &mut S) -> S {
+    let clone = service.clone();
+    std::mem::replace(service, clone)
 }

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, Policy, RateLimitPolicy, RetryPolicy};
+use orchestrator_types::{
+    BreakerHold, BreakerPolicy, ConcurrencyPolicy, HedgePolicy, Policy, RateLimitPolicy, RetryPolicy,
+};
 
 use super::breaker::{BreakerSnapshot, CircuitBreaker};
 use super::concurrency::Bulkhead;
+use super::hedge::Hedging;
 use super::rate_limit::{Limiter, RateLimitSnapshot};
 use super::retry::Budget;
 
@@ -18,6 +21,7 @@ pub struct PolicyState {
     limiter: Option<(RateLimitPolicy, Arc<Limiter>)>,
     bulkhead: Option<(ConcurrencyPolicy, Arc<Bulkhead>)>,
     breaker: Option<(BreakerPolicy, Arc<CircuitBreaker>)>,
+    hedging: Option<(HedgePolicy, Arc<Hedging>)>,
     budget_ratio: f64,
     budget: Arc<Budget>,
 }
@@ -39,6 +43,10 @@ impl PolicyState {
                 let breaker = Arc::new(CircuitBreaker::new(&numbers));
                 (numbers, breaker)
             }),
+            hedging: policy.hedge.clone().map(|numbers| {
+                let hedging = Arc::new(Hedging::new(&numbers));
+                (numbers, hedging)
+            }),
             budget_ratio,
             budget: Arc::new(Budget::new(budget_ratio)),
         })
@@ -48,7 +56,7 @@ impl PolicyState {
     ///
     /// Each part whose numbers did not change is kept, shared with the stacks that still run. Where they did change: a
     /// rate limit keeps what was spent of its burst, the bulkhead is resized under the calls in flight (for those of the
-    /// old stacks too), the breaker and the budget begin anew.
+    /// old stacks too), the breaker, the budget and what hedging has learnt begin anew.
     pub fn adapt(&self, policy: &Policy) -> Arc<Self> {
         let budget_ratio = budget_ratio(policy);
         let limiter = policy.rate_limit.clone().map(|numbers| {
@@ -80,17 +88,40 @@ impl PolicyState {
             };
             (numbers, breaker)
         });
+        let hedging = policy.hedge.clone().map(|numbers| {
+            let hedging = match &self.hedging {
+                Some((known, hedging)) if *known == numbers => Arc::clone(hedging),
+                _ => Arc::new(Hedging::new(&numbers)),
+            };
+            (numbers, hedging)
+        });
         let budget = if self.budget_ratio == budget_ratio {
             Arc::clone(&self.budget)
         } else {
             Arc::new(Budget::new(budget_ratio))
         };
-        Arc::new(Self { limiter, bulkhead, breaker, budget_ratio, budget })
+        Arc::new(Self { limiter, bulkhead, breaker, hedging, budget_ratio, budget })
     }
 
     /// The retry budget, which the lane's jobs share with its calls.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Holds the breaker open or closed, if there is one; `None` lets it go.
+    pub fn hold(&self, hold: Option<BreakerHold>) {
+        if let Some((_, breaker)) = &self.breaker {
+            breaker.hold(hold);
+        }
+    }
+
+    /// Whether it is as good as new and nobody is in it: nothing would change if it was dropped and made again, save that
+    /// retries earn their budget and hedges learn how long attempts take anew.
+    pub fn rested(&self) -> bool {
+        let limit = self.limiter.as_ref().is_none_or(|(_, limiter)| limiter.rested());
+        let places = self.bulkhead.as_ref().is_none_or(|(_, places)| places.in_flight() == 0 && places.waiting() == 0);
+        let breaker = self.breaker.as_ref().is_none_or(|(_, breaker)| breaker.rested());
+        limit && places && breaker
     }
 
     /// How long until the limit and the breaker would let a call through; `None` if they would now. Spends nothing and
@@ -119,6 +150,11 @@ impl PolicyState {
     /// The bulkhead, if there is a concurrency limit.
     pub fn bulkhead(&self) -> Option<&Arc<Bulkhead>> {
         self.bulkhead.as_ref().map(|(_, bulkhead)| bulkhead)
+    }
+
+    /// What hedging knows, if there is any.
+    pub fn hedging(&self) -> Option<&Arc<Hedging>> {
+        self.hedging.as_ref().map(|(_, hedging)| hedging)
     }
 
     /// The breaker, if there is one.
@@ -156,7 +192,7 @@ mod tests {
         (0..4).for_each(|_| assert!(state.limiter().unwrap().admit().is_ok()));
         while state.budget().withdraw() {}
         let breaker = state.breaker().unwrap();
-        let pass = breaker.admit().0.unwrap();
+        let pass = breaker.admit().pass.unwrap();
         breaker.complete(pass, Class::Retryable { retry_after: None, sent: Sent::Maybe });
         state
     }

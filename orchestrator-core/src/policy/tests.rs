@@ -27,9 +27,16 @@ fn policy() -> Policy {
     Policy {
         timeout: TimeoutPolicy { attempt_ms: 100, total_ms: 1_000 },
         retry: Some(RetryPolicy { jitter: Jitter::None, ..RetryPolicy::default() }),
-        breaker: Some(BreakerPolicy { window_s: 30, min_calls: 4, failure_ratio: 0.5, open_s: 5, half_open_calls: 1 }),
+        breaker: Some(BreakerPolicy {
+            window_s: 30,
+            min_calls: 4,
+            failure_ratio: 0.5,
+            open_s: 5,
+            half_open_calls: 1,
+            ..BreakerPolicy::default()
+        }),
         rate_limit: Some(RateLimitPolicy { per_second: 100.0, burst: 50, on_limit: OnLimit::Wait }),
-        concurrency: Some(ConcurrencyPolicy { max: 5, queue: 20 }),
+        concurrency: Some(ConcurrencyPolicy { max: 5, queue: 20, adaptive: None }),
         ..Policy::default()
     }
 }
@@ -97,7 +104,7 @@ async fn the_deadline_cuts_an_attempt_which_is_then_told_as_cancelled() {
 async fn inv_18_waiting_for_a_place_counts_against_the_deadline() {
     let mut policy = policy();
     policy.timeout.attempt_ms = 1_000;
-    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 5 });
+    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 5, adaptive: None });
     let (state, mut service) = lane(&policy, &Upstream::always(HANG));
     let start = Instant::now();
     let results = join_all([service.call(CALL), service.call(CALL)]).await;
@@ -197,7 +204,7 @@ async fn a_boxed_error_serves_the_whole_stack() {
 async fn inv_22_dropped_after_any_number_of_polls_the_stack_holds_nothing() {
     let mut policy = policy();
     policy.rate_limit = Some(RateLimitPolicy { per_second: 50.0, burst: 1, on_limit: OnLimit::Wait });
-    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 1 });
+    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 1, adaptive: None });
     if let Some(breaker) = &mut policy.breaker {
         breaker.min_calls = 2;
         breaker.open_s = 1;
@@ -258,7 +265,7 @@ proptest! {
         runtime.block_on(async move {
             let mut policy = policy();
             policy.rate_limit = Some(RateLimitPolicy { per_second, burst: 10, on_limit: OnLimit::Wait });
-            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10 });
+            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10, adaptive: None });
             let upstream = Upstream::plays(steps, then);
             let (state, mut service) = lane(&policy, &upstream);
             let start = Instant::now();

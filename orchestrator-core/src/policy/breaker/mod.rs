@@ -54,3 +54,4 @@ pub use future::ResponseFuture;
 pub use layer::BreakerLayer;
 pub use service::Breaker;
 pub use state::{BreakerSnapshot, BreakerStatus, CircuitBreaker, Transition};
+pub use window::Counts;

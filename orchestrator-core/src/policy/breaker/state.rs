@@ -1,17 +1,19 @@
 //! The breaker's decisions: pure, and the lock around them.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orchestrator_types::BreakerPolicy;
+use orchestrator_types::{BreakerHold, BreakerPolicy};
 use tokio::time::Instant;
 
-use super::window::Window;
+use super::window::{Counts, Outcome, Window};
 use crate::policy::classify::Class;
+use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is told to come back after, while every probe is under way: when they end is not known.
 const PROBING: Duration = Duration::from_secs(1);
+/// What is told to come back after, while it is held open: when that ends is not known either.
+const HELD: Duration = Duration::from_secs(5);
 
 /// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +28,7 @@ pub enum BreakerStatus {
 
 impl BreakerStatus {
     /// As events spell it.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -40,12 +43,12 @@ impl BreakerStatus {
 pub struct BreakerSnapshot {
     /// Its state. An open one whose time is over shows as half-open: it lets the next call through.
     pub status: BreakerStatus,
-    /// The calls in its window.
-    pub calls: u32,
-    /// How many of them failed.
-    pub failures: u32,
+    /// What is in its window.
+    pub counts: Counts,
     /// After how long it may let a call through; zero if it would now.
     pub retry_after: Duration,
+    /// Whether it is held there by an operator.
+    pub held: bool,
 }
 
 /// A change of state.
@@ -55,10 +58,8 @@ pub struct Transition {
     pub from: BreakerStatus,
     /// To.
     pub to: BreakerStatus,
-    /// The calls that it was decided on.
-    pub calls: u32,
-    /// How many of them failed.
-    pub failures: u32,
+    /// What it was decided on.
+    pub counts: Counts,
 }
 
 /// A call was let through. It has to be given to [`Circuit::complete`] or [`Circuit::cancel`].
@@ -66,6 +67,19 @@ pub struct Transition {
 pub(crate) struct Pass {
     // The state that it was let through in: a result of an older one says nothing about this one.
     generation: u64,
+    since: Instant,
+}
+
+/// What [`Circuit::admit`] decided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission {
+    /// Let through, or how long until a call may be.
+    pub(crate) pass: Result<Pass, Duration>,
+    /// The state changed with it.
+    pub(crate) transition: Option<Transition>,
+    pub(crate) status: BreakerStatus,
+    pub(crate) counts: Counts,
+    pub(crate) held: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,41 +94,56 @@ enum State {
 pub(crate) struct Circuit {
     min_calls: u32,
     failure_ratio: f64,
+    slow: Option<(Duration, f64)>,
     open: Duration,
     probes: u32,
     window: Window,
     state: State,
     generation: u64,
+    hold: Option<BreakerHold>,
 }
 
 impl Circuit {
     pub(crate) fn new(policy: &BreakerPolicy, now: Instant) -> Self {
+        let window = match policy.window_calls {
+            Some(calls) => Window::of_calls(calls),
+            None => Window::of_time(Duration::from_secs(policy.window_s), now),
+        };
         Self {
             min_calls: policy.min_calls.max(1),
             failure_ratio: policy.failure_ratio,
+            slow: policy.slow.as_ref().map(|slow| (Duration::from_millis(slow.over_ms), slow.ratio)),
             open: Duration::from_secs(policy.open_s),
             probes: policy.half_open_calls.max(1),
-            window: Window::new(Duration::from_secs(policy.window_s), now),
+            window,
             state: State::Closed,
             generation: 0,
+            hold: None,
         }
     }
 
     /// Lets a call through, or tells after how long it may be.
-    pub(crate) fn admit(&mut self, now: Instant) -> (Result<Pass, Duration>, Option<Transition>) {
-        match &mut self.state {
-            State::Closed => (Ok(self.pass()), None),
-            State::Open { until } if now < *until => (Err(*until - now), None),
-            State::Open { .. } => {
-                let transition = self.enter(State::HalfOpen { in_flight: 1, succeeded: 0 }, now);
-                (Ok(self.pass()), Some(transition))
+    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
+        let (pass, transition) = match (&mut self.state, self.hold) {
+            (_, Some(BreakerHold::Open)) => (Err(HELD), None),
+            (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (Ok(()), None),
+            (State::Open { until }, None) if now < *until => (Err(*until - now), None),
+            (State::Open { .. }, None) => {
+                (Ok(()), Some(self.enter(State::HalfOpen { in_flight: 1, succeeded: 0 }, now)))
             }
             // Those that succeeded have used their probe: exactly `probes` of them are let through.
-            State::HalfOpen { in_flight, succeeded } if in_flight.saturating_add(*succeeded) < self.probes => {
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(*succeeded) < self.probes => {
                 *in_flight += 1;
-                (Ok(self.pass()), None)
+                (Ok(()), None)
             }
-            State::HalfOpen { .. } => (Err(PROBING), None),
+            (State::HalfOpen { .. }, None) => (Err(PROBING), None),
+        };
+        Admission {
+            pass: pass.map(|()| Pass { generation: self.generation, since: now }),
+            transition,
+            status: self.status(),
+            counts: self.window.counts(now),
+            held: self.hold.is_some(),
         }
     }
 
@@ -131,17 +160,21 @@ impl Circuit {
         if pass.generation != self.generation {
             return None;
         }
+        let took = now.saturating_duration_since(pass.since);
+        let slow = self.slow.is_some_and(|(over, _)| took > over);
+        if self.hold.is_some() {
+            // Counted, to be seen; decided is nothing.
+            self.window.record(Outcome { failed, slow }, now);
+            return None;
+        }
         match &mut self.state {
             State::Closed => {
-                self.window.record(failed, now);
-                let (calls, failures) = self.window.counts(now);
-                let broken = failures > 0
-                    && calls >= self.min_calls
-                    && f64::from(failures) >= self.failure_ratio * f64::from(calls);
-                broken.then(|| self.open(now))
+                self.window.record(Outcome { failed, slow }, now);
+                let counts = self.window.counts(now);
+                self.broken(counts).then(|| self.open(now))
             }
             // One failure is enough here: the upstream has had its rest, and the next one is cheap.
-            State::HalfOpen { .. } if failed => Some(self.open(now)),
+            State::HalfOpen { .. } if failed || slow => Some(self.open(now)),
             State::HalfOpen { in_flight, succeeded } => {
                 *in_flight = in_flight.saturating_sub(1);
                 *succeeded += 1;
@@ -166,22 +199,47 @@ impl Circuit {
         }
     }
 
-    pub(crate) fn snapshot(&mut self, now: Instant) -> BreakerSnapshot {
-        let (calls, failures) = self.window.counts(now);
-        let (status, retry_after) = match self.state {
-            State::Closed => (BreakerStatus::Closed, Duration::ZERO),
-            State::Open { until } if now < until => (BreakerStatus::Open, until - now),
-            State::Open { .. } => (BreakerStatus::HalfOpen, Duration::ZERO),
-            State::HalfOpen { in_flight, succeeded } if in_flight.saturating_add(succeeded) < self.probes => {
-                (BreakerStatus::HalfOpen, Duration::ZERO)
-            }
-            State::HalfOpen { .. } => (BreakerStatus::HalfOpen, PROBING),
-        };
-        BreakerSnapshot { status, calls, failures, retry_after }
+    /// Holds it open or closed; or lets it go: then it is closed and begins anew.
+    pub(crate) fn hold(&mut self, hold: Option<BreakerHold>) {
+        if self.hold == hold {
+            return;
+        }
+        self.hold = hold;
+        // What was let through before says nothing about what comes after.
+        self.generation += 1;
+        self.state = State::Closed;
+        self.window.clear();
     }
 
-    fn pass(&self) -> Pass {
-        Pass { generation: self.generation }
+    pub(crate) fn snapshot(&mut self, now: Instant) -> BreakerSnapshot {
+        let counts = self.window.counts(now);
+        let (status, retry_after) = match (self.state, self.hold) {
+            (_, Some(BreakerHold::Open)) => (BreakerStatus::Open, HELD),
+            (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (BreakerStatus::Closed, Duration::ZERO),
+            (State::Open { until }, None) if now < until => (BreakerStatus::Open, until - now),
+            (State::Open { .. }, None) => (BreakerStatus::HalfOpen, Duration::ZERO),
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(succeeded) < self.probes => {
+                (BreakerStatus::HalfOpen, Duration::ZERO)
+            }
+            (State::HalfOpen { .. }, None) => (BreakerStatus::HalfOpen, PROBING),
+        };
+        BreakerSnapshot { status, counts, retry_after, held: self.hold.is_some() }
+    }
+
+    /// Whether what is in the window opens it.
+    fn broken(&self, counts: Counts) -> bool {
+        let reached = |count: u32, ratio: f64| count > 0 && f64::from(count) >= ratio * f64::from(counts.calls);
+        counts.calls >= self.min_calls
+            && (reached(counts.failures, self.failure_ratio)
+                || self.slow.is_some_and(|(_, ratio)| reached(counts.slow, ratio)))
+    }
+
+    fn status(&self) -> BreakerStatus {
+        match self.hold {
+            Some(BreakerHold::Open) => BreakerStatus::Open,
+            Some(BreakerHold::Closed) => BreakerStatus::Closed,
+            None => status(&self.state),
+        }
     }
 
     fn open(&mut self, now: Instant) -> Transition {
@@ -190,11 +248,11 @@ impl Circuit {
     }
 
     fn enter(&mut self, state: State, now: Instant) -> Transition {
-        let (calls, failures) = self.window.counts(now);
+        let counts = self.window.counts(now);
         let from = status(&self.state);
         self.state = state;
         self.generation += 1;
-        Transition { from, to: status(&self.state), calls, failures }
+        Transition { from, to: status(&self.state), counts }
     }
 }
 
@@ -213,25 +271,41 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// A closed breaker with an empty window.
+    #[must_use]
     pub fn new(policy: &BreakerPolicy) -> Self {
         Self { circuit: Mutex::new(Circuit::new(policy, Instant::now())) }
     }
 
     /// What it looks like now. Changes nothing.
+    #[must_use]
     pub fn snapshot(&self) -> BreakerSnapshot {
         self.lock().snapshot(Instant::now())
     }
 
-    pub(crate) fn admit(&self) -> (Result<Pass, Duration>, Option<Transition>) {
-        self.lock().admit(Instant::now())
+    /// Holds it open or closed, whatever its window says; `None` lets it go: then it is closed and begins anew. Calls
+    /// under way are not touched, and count for nothing.
+    pub fn hold(&self, hold: Option<BreakerHold>) {
+        self.lock().hold(hold);
+    }
+
+    pub(crate) fn admit(&self) -> Admission {
+        let now = Instant::now();
+        self.lock().admit(now)
     }
 
     pub(crate) fn complete(&self, pass: Pass, class: Class) -> Option<Transition> {
-        self.lock().complete(pass, class, Instant::now())
+        let now = Instant::now();
+        self.lock().complete(pass, class, now)
     }
 
     pub(crate) fn cancel(&self, pass: Pass) {
         self.lock().cancel(pass);
+    }
+
+    /// Whether it is as good as new. What holds it is not its own, and is put on a new one as well.
+    pub(crate) fn rested(&self) -> bool {
+        let snapshot = self.snapshot();
+        (snapshot.held || snapshot.status == BreakerStatus::Closed) && snapshot.counts.calls == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Circuit> {

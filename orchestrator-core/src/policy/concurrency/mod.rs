@@ -10,7 +10,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max: 1, queue: 0 }));
+//! let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max: 1, queue: 0, adaptive: None }));
 //! let echo = service_fn(|request: http::Request<()>| async move { Ok::<_, BoxError>(request) });
 //! let mut service = ConcurrencyLayer::new(bulkhead).layer(echo);
 //! let first = service.call(http::Request::new(()));
@@ -28,6 +28,7 @@
 //! the queue, in which case nobody behind it notices but by moving up.
 
 mod future;
+mod gradient;
 mod layer;
 mod service;
 mod state;

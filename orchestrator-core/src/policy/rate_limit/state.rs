@@ -151,6 +151,11 @@ impl<C: Clock<Instant = Nanos>> Limiter<C> {
         }
     }
 
+    /// Whether it is as good as new, and nobody waits.
+    pub(crate) fn rested(&self) -> bool {
+        self.ahead() == 0 && self.waiting.load(Ordering::Relaxed) == 0
+    }
+
     /// How long until a call that comes now would be admitted, behind all who wait already; zero if at once. Spends
     /// nothing.
     pub fn wait(&self) -> Duration {
