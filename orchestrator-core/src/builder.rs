@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
+use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
 use crate::retention;
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{EnvSecrets, FileSecrets, SecretResolver};
@@ -74,6 +75,7 @@ pub struct Builder {
     env: Option<EnvSecrets>,
     clock: Option<Arc<dyn Clock>>,
     worker: Option<WorkerOptions>,
+    leases: Option<Arc<dyn TokenLeases>>,
 }
 
 impl Builder {
@@ -140,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// Where the tokens of rate limits are shared with other nodes. Without it each limit is this process's own.
+    #[must_use]
+    pub fn token_leases(mut self, leases: Arc<dyn TokenLeases>) -> Self {
+        self.leases = Some(leases);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -170,6 +179,7 @@ impl Builder {
             self.env.unwrap_or_else(EnvSecrets::of_process),
             self.secrets_dir.map(FileSecrets::new),
         );
+        let (keeper, fetching) = self.leases.map(Keeper::new).unzip();
         let engine = Arc::new(Engine {
             environment,
             // Unique for each start: a name that comes back would hide that the former one is dead.
@@ -180,7 +190,7 @@ impl Builder {
             callbacks: self.callbacks,
             secrets: Arc::new(secrets),
             snapshots: Snapshots::default(),
-            states: PolicyStates::default(),
+            states: PolicyStates::new(keeper),
             hub,
             recorder,
             notices: Notices::default(),
@@ -198,6 +208,16 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(fetching) = fetching {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    () = fetching => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+        engine.tasks.spawn(retention::rest(engine.clone()));
         engine.tasks.spawn(retention::follow(engine.clone(), epoch));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));

@@ -132,6 +132,29 @@ pub struct Decision {
     pub detail: Option<String>,
 }
 
+/// A stretch of a call's time: a limit that it passed, a wait, or an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Stage {
+    /// `rate_limit`, `concurrency`, `wait`, `attempt`, `hedge`, and what ended the call: `retry`, `deadline`, `fallback`.
+    pub stage: String,
+    /// The attempt that it is, or that it comes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// When it began, in milliseconds after the call did.
+    pub start_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// How it ended: what the policy decided, why it was waited, or the attempt's outcome.
+    pub outcome: String,
+    /// The upstream's status, where it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// In words; of an attempt, what the breaker was like when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
 /// What a request-log record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,4 +235,7 @@ pub struct ExecutionView {
     pub attempts_log: Vec<AttemptRecord>,
     /// What each policy decided.
     pub decisions: Vec<Decision>,
+    /// Where the time went, stage by stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waterfall: Vec<Stage>,
 }

@@ -40,7 +40,7 @@ pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
 pub use events::{EventType, EventView};
 pub use execute::{
     AttemptOutcome, AttemptRecord, Decision, ErrorView, ExecuteRequest, ExecuteResponse, ExecutionView, RequestKind,
-    RequestView, UpstreamView,
+    RequestView, Stage, UpstreamView,
 };
 pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId, RequestId};
 pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};

@@ -23,7 +23,9 @@ usage: cargo xtask <chore> [arguments]
   test [ARGS]    every test and doc test, all features; ARGS go to `cargo test` (`cargo xtask test inv_03`)
   lint           names, formatting, clippy, documentation, licences and sources, advisories
   names          house rules that a look at the files can check, and which invariants have tests
-  bench [ARGS]   the benchmarks; ARGS go to `cargo bench`
+  interleavings  every interleaving of what the policies' threads share, by loom
+  bench [ARGS]   the benchmarks of whole loads; ARGS go to `cargo bench`
+  bench-policy [ARGS]  the benchmarks of the policy layers, beside their peers
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
 
 fn main() -> ExitCode {
@@ -44,6 +46,8 @@ fn chore() -> Result<()> {
         Some("test") => test::test(&rest),
         Some("lint") if rest.is_empty() => lint::lint(),
         Some("names") if rest.is_empty() => names::names(),
+        Some("interleavings") if rest.is_empty() => test::interleavings(),
+        Some("bench-policy") => run(cargo(["bench", "--package", "orchestrator-bench-policy", "--locked"]).args(rest)),
         Some("bench") => run(cargo(["bench", "--package", "orchestrator-benches", "--locked"]).args(rest)),
         Some("demo") => {
             let demo = ["run", "--release", "--locked", "--bin", "orchestrator", "--", "demo"];

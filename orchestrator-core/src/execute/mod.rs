@@ -7,6 +7,7 @@ mod failure;
 mod recorder;
 mod service;
 mod trace;
+mod waterfall;
 
 pub(crate) use attempt::redact;
 pub(crate) use attempt::{Attempt, ConnectorAttempt};

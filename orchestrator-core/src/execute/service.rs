@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::attempt::ConnectorAttempt;
 use super::call::CallRequest;
 use super::failure::CallFailure;
+use super::waterfall::waterfall;
 use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
 use crate::engine::{Engine, page_size};
@@ -92,6 +93,7 @@ impl Executions<'_> {
             started_at: record.started_at,
             config_version: record.config_version,
             trace_id: record.trace_id,
+            waterfall: waterfall(&record.attempts_log, &record.decisions),
             attempts_log: record.attempts_log,
             decisions: record.decisions,
         })

@@ -7,6 +7,8 @@
 mod classify;
 #[cfg(test)]
 mod fixture;
+#[cfg(all(test, interleavings))]
+mod interleavings;
 mod observe;
 mod on_call;
 mod places;

@@ -11,6 +11,7 @@ use orchestrator_types::{
 use super::breaker::{BreakerSnapshot, CircuitBreaker};
 use super::concurrency::Bulkhead;
 use super::hedge::Hedging;
+use super::rate_limit::lease::{Keeper, LimitKey};
 use super::rate_limit::{Limiter, RateLimitSnapshot};
 use super::retry::Budget;
 
@@ -24,15 +25,26 @@ pub struct PolicyState {
     hedging: Option<(HedgePolicy, Arc<Hedging>)>,
     budget_ratio: f64,
     budget: Arc<Budget>,
+    /// Where the rate limit is shared with other nodes, and as whose.
+    shared: Option<Box<(Keeper, LimitKey)>>,
 }
 
 impl PolicyState {
     /// Rested limits, a closed breaker, and the budget's floor.
     pub fn new(policy: &Policy) -> Arc<Self> {
+        Self::with(policy, None)
+    }
+
+    /// The same, with a rate limit that this lane's calls on all nodes share.
+    pub fn shared(policy: &Policy, keeper: Keeper, lane: LimitKey) -> Arc<Self> {
+        Self::with(policy, Some(Box::new((keeper, lane))))
+    }
+
+    fn with(policy: &Policy, shared: Option<Box<(Keeper, LimitKey)>>) -> Arc<Self> {
         let budget_ratio = budget_ratio(policy);
         Arc::new(Self {
             limiter: policy.rate_limit.clone().map(|numbers| {
-                let limiter = Arc::new(Limiter::new(&numbers));
+                let limiter = Arc::new(limiter(&numbers, shared.as_deref()));
                 (numbers, limiter)
             }),
             bulkhead: policy.concurrency.clone().map(|numbers| {
@@ -49,6 +61,7 @@ impl PolicyState {
             }),
             budget_ratio,
             budget: Arc::new(Budget::new(budget_ratio)),
+            shared,
         })
     }
 
@@ -59,13 +72,13 @@ impl PolicyState {
     /// old stacks too), the breaker, the budget and what hedging has learnt begin anew.
     pub fn adapt(&self, policy: &Policy) -> Arc<Self> {
         let budget_ratio = budget_ratio(policy);
-        let limiter = policy.rate_limit.clone().map(|numbers| {
+        let rate_limit = policy.rate_limit.clone().map(|numbers| {
             let limiter = match &self.limiter {
                 Some((known, limiter)) if known.per_second == numbers.per_second && known.burst == numbers.burst => {
                     Arc::clone(limiter)
                 }
                 Some((_, limiter)) => Arc::new(limiter.adapt(&numbers)),
-                None => Arc::new(Limiter::new(&numbers)),
+                None => Arc::new(limiter(&numbers, self.shared.as_deref())),
             };
             (numbers, limiter)
         });
@@ -100,7 +113,8 @@ impl PolicyState {
         } else {
             Arc::new(Budget::new(budget_ratio))
         };
-        Arc::new(Self { limiter, bulkhead, breaker, hedging, budget_ratio, budget })
+        let shared = self.shared.clone();
+        Arc::new(Self { limiter: rate_limit, bulkhead, breaker, hedging, budget_ratio, budget, shared })
     }
 
     /// The retry budget, which the lane's jobs share with its calls.
@@ -160,6 +174,13 @@ impl PolicyState {
     /// The breaker, if there is one.
     pub fn breaker(&self) -> Option<&Arc<CircuitBreaker>> {
         self.breaker.as_ref().map(|(_, breaker)| breaker)
+    }
+}
+
+fn limiter(numbers: &RateLimitPolicy, shared: Option<&(Keeper, LimitKey)>) -> Limiter {
+    match shared {
+        Some((keeper, lane)) => Limiter::shared(numbers, keeper, lane.clone()),
+        None => Limiter::new(numbers),
     }
 }
 

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
-use super::breaker::BreakerStatus;
+use super::breaker::{BreakerStatus, Counts};
 use super::fixture::{
     ByFailure, CALL, Call, DOWN, FAIL, Failure, HANG, OK, Recorder, Step, Upstream, drop_after, slow,
 };
@@ -59,6 +59,7 @@ async fn a_call_that_goes_well_passes_every_layer_and_each_says_so() {
             PolicyEvent::RateLimitAdmitted { remaining: 49 },
             PolicyEvent::ConcurrencyAdmitted { in_flight: 1, max: 5 },
             PolicyEvent::AttemptStarted { number: 1, wait: ms(0), reason: None },
+            PolicyEvent::BreakerAdmitted { status: BreakerStatus::Closed, counts: Counts::default() },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Result(Class::Success), duration: ms(20) },
         ]
     );
@@ -74,7 +75,7 @@ async fn an_attempt_that_hangs_is_timed_out_and_made_again() {
     assert_eq!(upstream.in_flight(), 0);
     let timed_out = Class::Retryable { retry_after: None, sent: Sent::Maybe };
     assert_eq!(
-        recorder.events()[3..6],
+        recorder.events()[4..7],
         [
             PolicyEvent::AttemptTimedOut { timeout: ms(100) },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Result(timed_out), duration: ms(100) },
@@ -92,7 +93,7 @@ async fn the_deadline_cuts_an_attempt_which_is_then_told_as_cancelled() {
     let call = Call { cap: Some(ms(50)), ..CALL };
     assert_eq!(service.oneshot(call).await, Err(Failure::Deadline));
     assert_eq!(
-        recorder.events()[3..],
+        recorder.events()[4..],
         [
             PolicyEvent::DeadlineExceeded { total: ms(50) },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Cancelled, duration: ms(50) },

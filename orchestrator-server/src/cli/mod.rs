@@ -11,6 +11,7 @@ mod dlq;
 mod doctor;
 mod events;
 mod execution;
+mod explain;
 mod identity;
 mod inbox;
 mod install;
@@ -78,6 +79,8 @@ enum Command {
     /// Calls that were made.
     #[command(subcommand)]
     Execution(execution::Executions),
+    /// Show where the time of a call went, and what each policy decided.
+    Explain(explain::Explain),
     /// Dead letters.
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -148,6 +151,7 @@ async fn dispatch(command: Command, printer: Printer) -> anyhow::Result<Verdict>
         Command::Jobs(command) => command.run(printer).await,
         Command::Events(command) => command.run(printer).await,
         Command::Execution(command) => command.run(printer).await,
+        Command::Explain(command) => command.run(printer).await,
         Command::Dlq(command) => command.run(printer).await,
         Command::Webhook(command) => command.run(printer).await,
         Command::Inbox(command) => command.run(printer).await,

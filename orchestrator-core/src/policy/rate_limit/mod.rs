@@ -28,7 +28,9 @@
 //! limiter. Dropping a future that waits gives up its turn and spends nothing; a token once spent is not given back.
 
 mod future;
+mod gcra;
 mod layer;
+pub mod lease;
 mod service;
 mod state;
 
@@ -36,6 +38,7 @@ mod state;
 mod tests;
 
 pub use future::ResponseFuture;
+pub use gcra::TokioClock;
 pub use layer::RateLimitLayer;
 pub use service::RateLimit;
-pub use state::{Limiter, RateLimitSnapshot, TokioClock};
+pub use state::{Limiter, RateLimitSnapshot};
