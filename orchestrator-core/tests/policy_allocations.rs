@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use orchestrator_core::policy::{AttemptTimedOut, BreakerOpen, ConcurrencyLimited, DeadlineExceeded, RateLimited};
 use orchestrator_core::policy::{Class, NoObserver, PolicyRequest, PolicyStack, PolicyState, Sent, classify_fn, stack};
-use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, HedgePolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy};
+use orchestrator_types::{
+    BreakerPolicy, ConcurrencyPolicy, HedgePolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy,
+};
 use tower::Service;
 
 #[derive(Debug, Clone, Copy)]

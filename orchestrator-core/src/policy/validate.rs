@@ -241,7 +241,13 @@ pub fn warnings(policy: &Policy) -> Vec<FieldError> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, RateLimitPolicy, RetryPolicy};
+    use std::collections::BTreeSet;
+
+    use orchestrator_types::{
+        AdaptivePolicy, BreakerPolicy, ConcurrencyPolicy, FallbackOn, FallbackPolicy, HedgePolicy, RateLimitPolicy,
+        RetryPolicy, SlowCallPolicy,
+    };
+    use serde_json::Value;
 
     use super::*;
 
@@ -253,6 +259,25 @@ mod tests {
             concurrency: Some(ConcurrencyPolicy::default()),
             ..Policy::default()
         }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn slow(over_ms: u64, ratio: f64) -> Option<SlowCallPolicy> {
+        Some(SlowCallPolicy { over_ms, ratio })
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn adaptive(min: u32, tolerance: f64) -> Option<AdaptivePolicy> {
+        Some(AdaptivePolicy { min, tolerance })
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn hedging(quantile: f64, min_ms: u64) -> Option<HedgePolicy> {
+        Some(HedgePolicy { quantile, min_ms })
+    }
+
+    fn fallback_of(output: impl Into<Value>) -> FallbackPolicy {
+        FallbackPolicy { output: output.into(), on: FallbackOn::ALL.into() }
     }
 
     fn pointers(errors: &[FieldError]) -> Vec<&str> {
@@ -269,7 +294,7 @@ mod tests {
     #[test]
     fn each_thing_that_cannot_work_is_refused_at_its_place() {
         type Change = fn(&mut Policy);
-        let cases: [(&str, Change); 30] = [
+        let cases: [(&str, Change); 46] = [
             ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = 0),
             ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = p.timeout.total_ms + 1),
             ("/timeout/total_ms", |p| p.timeout.total_ms = u64::MAX),
@@ -300,6 +325,22 @@ mod tests {
             ("/job_retry/max_attempts", |p| p.job_retry.max_attempts = 0),
             ("/job_retry/initial_ms", |p| p.job_retry.initial_ms = u64::MAX),
             ("/job_retry/permanent_after", |p| p.job_retry.permanent_after = 0),
+            ("/breaker/window_calls", |p| p.breaker.as_mut().unwrap().window_calls = Some(2_001)),
+            ("/breaker/min_calls", |p| p.breaker.as_mut().unwrap().window_calls = Some(19)),
+            ("/breaker/slow/over_ms", |p| p.breaker.as_mut().unwrap().slow = slow(0, 0.5)),
+            ("/breaker/slow/over_ms", |p| p.breaker.as_mut().unwrap().slow = slow(5_000, 0.5)),
+            ("/breaker/slow/ratio", |p| p.breaker.as_mut().unwrap().slow = slow(100, 0.0)),
+            ("/breaker/slow/ratio", |p| p.breaker.as_mut().unwrap().slow = slow(100, f64::NAN)),
+            ("/concurrency/adaptive/min", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(0, 1.5)),
+            ("/concurrency/adaptive/min", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(33, 1.5)),
+            ("/concurrency/adaptive/tolerance", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(1, 0.9)),
+            ("/concurrency/adaptive/tolerance", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(1, f64::NAN)),
+            ("/hedge/quantile", |p| p.hedge = hedging(0.4, 10)),
+            ("/hedge/quantile", |p| p.hedge = hedging(1.0, 10)),
+            ("/hedge/quantile", |p| p.hedge = hedging(f64::NAN, 10)),
+            ("/hedge/min_ms", |p| p.hedge = hedging(0.95, 5_000)),
+            ("/fallback/on", |p| p.fallback = Some(FallbackPolicy { output: Value::Null, on: BTreeSet::new() })),
+            ("/fallback/output", |p| p.fallback = Some(fallback_of("x".repeat(MAX_FALLBACK)))),
         ];
         for (pointer, change) in cases {
             let mut policy = whole();
@@ -340,5 +381,26 @@ mod tests {
             ]
         );
         assert_eq!(validate(&policy), []);
+    }
+
+    #[test]
+    fn retries_without_a_budget_of_what_is_not_idempotent_are_warned_of() {
+        let mut policy = whole();
+        let retry = policy.retry.as_mut().unwrap();
+        (retry.non_idempotent, retry.budget_ratio) = (true, 1.0);
+        let warned = warnings(&policy);
+        assert_eq!(pointers(&warned), ["/retry/non_idempotent", "/retry/budget_ratio", "/retry/budget_ratio"]);
+        assert!(warned[1].detail.contains("twice"), "{}", warned[1].detail);
+    }
+
+    #[test]
+    fn a_hedge_that_nothing_pays_for_or_that_is_sent_too_often_is_warned_of() {
+        let mut policy = whole();
+        policy.hedge = hedging(0.8, 10);
+        assert_eq!(pointers(&warnings(&policy)), ["/hedge/quantile"]);
+        policy.hedge = hedging(0.95, 10);
+        assert_eq!(warnings(&policy), []);
+        policy.retry = None;
+        assert_eq!(pointers(&warnings(&policy)), ["/hedge"]);
     }
 }

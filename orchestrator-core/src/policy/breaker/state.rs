@@ -6,6 +6,7 @@ use std::time::Duration;
 use orchestrator_types::{BreakerHold, BreakerPolicy};
 use tokio::time::Instant;
 
+use super::builder::{BreakerBuilder, Span};
 use super::window::{Counts, Outcome, Window};
 use crate::policy::classify::Class;
 use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
@@ -104,18 +105,17 @@ pub(crate) struct Circuit {
 }
 
 impl Circuit {
-    pub(crate) fn new(policy: &BreakerPolicy, now: Instant) -> Self {
-        let window = match policy.window_calls {
-            Some(calls) => Window::of_calls(calls),
-            None => Window::of_time(Duration::from_secs(policy.window_s), now),
-        };
+    pub(crate) fn new(numbers: &BreakerBuilder, now: Instant) -> Self {
         Self {
-            min_calls: policy.min_calls.max(1),
-            failure_ratio: policy.failure_ratio,
-            slow: policy.slow.as_ref().map(|slow| (Duration::from_millis(slow.over_ms), slow.ratio)),
-            open: Duration::from_secs(policy.open_s),
-            probes: policy.half_open_calls.max(1),
-            window,
+            min_calls: numbers.min_calls.max(1),
+            failure_ratio: numbers.failure_ratio,
+            slow: numbers.slow,
+            open: numbers.open,
+            probes: numbers.probes.max(1),
+            window: match numbers.span {
+                Span::Time(length) => Window::of_time(length, now),
+                Span::Calls(calls) => Window::of_calls(calls),
+            },
             state: State::Closed,
             generation: 0,
             hold: None,
@@ -273,7 +273,17 @@ impl CircuitBreaker {
     /// A closed breaker with an empty window.
     #[must_use]
     pub fn new(policy: &BreakerPolicy) -> Self {
-        Self { circuit: Mutex::new(Circuit::new(policy, Instant::now())) }
+        Self::of(&BreakerBuilder::from(policy))
+    }
+
+    /// One by its numbers.
+    #[must_use]
+    pub fn builder() -> BreakerBuilder {
+        BreakerBuilder::default()
+    }
+
+    pub(super) fn of(numbers: &BreakerBuilder) -> Self {
+        Self { circuit: Mutex::new(Circuit::new(numbers, Instant::now())) }
     }
 
     /// What it looks like now. Changes nothing.

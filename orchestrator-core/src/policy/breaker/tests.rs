@@ -248,7 +248,7 @@ fn run_beside_the_model(seed: u64) -> u32 {
         ..BreakerPolicy::default()
     };
     let start = Instant::now();
-    let mut circuit = Circuit::new(&policy, start);
+    let mut circuit = Circuit::new(&BreakerBuilder::from(&policy), start);
     let mut model = Model {
         policy: policy.clone(),
         now: 0,

@@ -49,6 +49,20 @@ impl Bulkhead {
         Self { places: Places::new(max, policy.queue), adapts, adaptive: Mutex::new(adaptive) }
     }
 
+    /// `max` calls in flight, `queue` more may wait; to be shared.
+    #[must_use]
+    pub fn fixed(max: u32, queue: u32) -> Arc<Self> {
+        Arc::new(Self::new(&ConcurrencyPolicy { max, queue, adaptive: None }))
+    }
+
+    /// Between `min` and `max` calls in flight, as many as the upstream bears, and `queue` more may wait; to be shared. Give the
+    /// layer a classifier, so that it learns from failures as well.
+    #[must_use]
+    pub fn adaptive(min: u32, max: u32, queue: u32) -> Arc<Self> {
+        let adaptive = Some(AdaptivePolicy { min, ..AdaptivePolicy::default() });
+        Arc::new(Self::new(&ConcurrencyPolicy { max, queue, adaptive }))
+    }
+
     /// Calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {

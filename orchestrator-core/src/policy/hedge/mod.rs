@@ -15,7 +15,6 @@
 //! use orchestrator_core::policy::ClassifyErrors;
 //! use orchestrator_core::policy::hedge::{HedgeLayer, Hedging};
 //! use orchestrator_core::policy::retry::Budget;
-//! use orchestrator_types::HedgePolicy;
 //! use tower::{BoxError, Layer, Service, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -30,7 +29,7 @@
 //!         Ok::<_, BoxError>(call)
 //!     }
 //! });
-//! let hedging = Arc::new(Hedging::new(&HedgePolicy::default()));
+//! let hedging = Hedging::at(0.95, Duration::from_millis(10));
 //! let mut service = HedgeLayer::new(hedging, Arc::new(Budget::new(0.2)), ClassifyErrors).layer(upstream);
 //! for _ in 0..30 {
 //!     let start = tokio::time::Instant::now();

@@ -1,6 +1,7 @@
 //! What a lane knows of how long its attempts take.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_types::HedgePolicy;
@@ -24,6 +25,13 @@ impl Hedging {
             min: Duration::from_millis(policy.min_ms),
             latencies: Mutex::new(Latencies::new()),
         }
+    }
+
+    /// After the latency that the share `quantile` of the attempts is answered within, and never sooner than `min`; to be
+    /// shared.
+    #[must_use]
+    pub fn at(quantile: f64, min: Duration) -> Arc<Self> {
+        Arc::new(Self { quantile, min, latencies: Mutex::new(Latencies::new()) })
     }
 
     /// After how long an attempt is hedged; `None` while too little is known.

@@ -54,6 +54,11 @@ impl Limiter {
         Self::with_clock(policy, TokioClock::new())
     }
 
+    /// A rested limit of `burst` calls at once and `per_second` sustained, to be shared.
+    pub fn per_second(per_second: f64, burst: u32) -> Arc<Self> {
+        Arc::new(Self::around(Gcra::new(per_second, burst)))
+    }
+
     /// A limit that the lane's calls on all nodes share.
     pub fn shared(policy: &RateLimitPolicy, keeper: &Keeper, lane: LimitKey) -> Self {
         let mut limiter = Self::new(policy);
