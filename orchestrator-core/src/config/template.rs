@@ -7,7 +7,7 @@ use orchestrator_types::{
 
 /// The template of that name. `dev` fails fast and retries briefly, so that faults show while one works; every other
 /// name that is an environment gets the production defaults.
-pub(crate) fn template(name: &str) -> Option<WorkspaceConfig> {
+pub fn template(name: &str) -> Option<WorkspaceConfig> {
     let policy = match name {
         "dev" => Policy {
             timeout: TimeoutPolicy { attempt_ms: 5_000, total_ms: 15_000 },
