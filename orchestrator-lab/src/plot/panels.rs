@@ -56,9 +56,12 @@ pub(super) fn latency(report: &Report, area: &Area<'_>) -> Drawn {
     let most = slowest.fold(100.0, f64::max) * 1.5;
     let mut chart = chart(report, area, "p99 of the latency of calls", NAME, (FASTEST..most).log_scale())?;
     shade(report, &mut chart, FASTEST, most)?;
-    mesh(&mut chart, |millis| {
-        if *millis >= 1_000.0 { format!("{:.0} s", millis / 1e3) } else { format!("{millis:.0} ms") }
-    })?;
+    mesh(
+        &mut chart,
+        |millis| {
+            if *millis >= 1_000.0 { format!("{:.0} s", millis / 1e3) } else { format!("{millis:.0} ms") }
+        },
+    )?;
     lines(report, &mut chart, p99)
 }
 

@@ -256,7 +256,12 @@ fn policy(name: &str, scenario: &Scenario, measure: &Measure) -> PolicyReport {
         breaker: measure.transitions.iter().map(change).collect(),
         recovered_after_s: recovery.flatten(),
         recovery_measured: recovery.is_some(),
-        phases: scenario.phases.iter().zip(&measure.phases).map(|(phase, counts)| of_phase(&phase.name, counts)).collect(),
+        phases: scenario
+            .phases
+            .iter()
+            .zip(&measure.phases)
+            .map(|(phase, counts)| of_phase(&phase.name, counts))
+            .collect(),
         series: series(measure),
     }
 }

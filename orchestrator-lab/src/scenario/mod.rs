@@ -189,8 +189,8 @@ impl Scenario {
     /// [`Error::UnknownScenario`], with the names that there are.
     pub fn built_in(name: &str) -> Result<Self, Error> {
         let found = built_in::DOCUMENTS.iter().find(|(known, _)| *known == name);
-        let (_, text) = found
-            .ok_or_else(|| Error::UnknownScenario { name: name.to_owned(), known: Self::built_in_names() })?;
+        let (_, text) =
+            found.ok_or_else(|| Error::UnknownScenario { name: name.to_owned(), known: Self::built_in_names() })?;
         let document = serde_json::from_str(text).map_err(|error| Error::Invalid {
             what: name.to_owned(),
             errors: vec![FieldError::new("", error.to_string())],

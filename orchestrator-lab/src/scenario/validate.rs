@@ -23,7 +23,13 @@ impl Found {
         self.0.push(FieldError::new(pointer, detail));
     }
 
-    fn within<T: PartialOrd + std::fmt::Display + Copy>(&mut self, pointer: impl Into<String>, value: T, least: T, most: T) {
+    fn within<T: PartialOrd + std::fmt::Display + Copy>(
+        &mut self,
+        pointer: impl Into<String>,
+        value: T,
+        least: T,
+        most: T,
+    ) {
         // A NaN is in no range.
         if !(least..=most).contains(&value) {
             self.say(pointer, format!("must be between {least} and {most}, and is {value}"));

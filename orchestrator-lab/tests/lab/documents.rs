@@ -140,7 +140,10 @@ fn what_is_doubtful_is_told_beside_what_is_wrong() {
         };
         (pointers(&found.errors), pointers(&found.warnings))
     };
-    assert_eq!(told("harmful"), (vec![], vec!["/policies/harmful/retry/jitter".to_owned(), "/policies/harmful/breaker".to_owned()]));
+    assert_eq!(
+        told("harmful"),
+        (vec![], vec!["/policies/harmful/retry/jitter".to_owned(), "/policies/harmful/breaker".to_owned()])
+    );
     assert_eq!(told("broken").0, ["/policies/broken/breaker/failure_ratio"]);
     assert_eq!(told("typo").0, ["/policies/typo/breakr"]);
     assert_eq!(told("good"), (vec![], vec![]));

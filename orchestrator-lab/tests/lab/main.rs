@@ -26,7 +26,6 @@ fn tried(scenario: Value, policy: Value) -> PolicyReport {
 
 /// A minute of ten requests a second at even distances, under this upstream.
 fn minute(upstream: Value) -> Value {
-    let phase =
-        json!({"name": "all", "seconds": 60, "per_second": 10, "arrivals": "uniform", "upstream": upstream});
+    let phase = json!({"name": "all", "seconds": 60, "per_second": 10, "arrivals": "uniform", "upstream": upstream});
     json!({"name": "minute", "about": "", "phases": [phase]})
 }
