@@ -164,3 +164,22 @@ fn policies_are_compared_by_names_that_differ() {
     assert!(BUILT_IN_POLICIES.iter().all(|name| Contender::built_in(name).is_some()));
     assert!(Contender::built_in("none").is_none());
 }
+
+#[test]
+fn the_variants_that_the_documentation_compares_are_prod_but_for_one_thing() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policies/variants.json");
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let prod = Contender::built_in("prod").unwrap().policy;
+    let mut names = document["policies"].as_object().unwrap().keys().peekable();
+    assert!(names.peek().is_some());
+    for name in names {
+        let variant = Contender::from_document(&document, Some(name), "variants").unwrap().policy;
+        let differences = [
+            variant.timeout != prod.timeout,
+            variant.retry != prod.retry,
+            variant.breaker != prod.breaker,
+            variant.concurrency != prod.concurrency,
+        ];
+        assert_eq!(differences.into_iter().filter(|differs| *differs).count(), 1, "{name}");
+    }
+}
