@@ -18,5 +18,5 @@ pub(crate) use live::{LiveConfig, LiveConnector, Snapshots};
 pub use resource::ResourceKind;
 pub use service::{Active, Configs, Saved};
 pub(crate) use states::PolicyStates;
-pub(crate) use template::template;
+pub use template::template;
 pub(crate) use validate::validate;

@@ -6,7 +6,7 @@ use orchestrator_types::{ErrorView, ExecutionId, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::call::CallFault;
-use crate::connector::CallErrorKind;
+use crate::connector::{CallError, CallErrorKind};
 use crate::policy::RateLimitSnapshot;
 
 /// Why a call did not succeed. Kept, as it is, for its idempotency key.
@@ -53,13 +53,7 @@ impl CallFault {
     /// The fault by its code.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Call(error) => match error.kind {
-                CallErrorKind::Rejected => "upstream_rejected",
-                CallErrorKind::Failed => "upstream_failed",
-                CallErrorKind::Unreachable => "upstream_unreachable",
-                CallErrorKind::DestinationForbidden => "destination_forbidden",
-                CallErrorKind::SecretUnavailable => "secret_unavailable",
-            },
+            Self::Call(error) => code(error.kind),
             Self::Deadline(_) | Self::Timeout(_) => "timeout",
             Self::Rate(_) => "rate_limited",
             Self::Concurrency(_) => "concurrency_limited",
@@ -69,15 +63,15 @@ impl CallFault {
 
     /// The fault in the words of the contract.
     pub(crate) fn view(&self) -> ErrorView {
-        let (detail, upstream) = match self {
-            Self::Call(error) => (error.detail.as_str(), error.upstream.clone()),
-            Self::Deadline(_) => ("the call did not end within its total deadline", None),
-            Self::Timeout(_) => ("the upstream did not answer within the attempt's timeout", None),
-            Self::Rate(_) => ("the rate limit of this connector is reached", None),
-            Self::Concurrency(_) => ("as many calls as this connector may have are in flight", None),
-            Self::Breaker(_) => ("the upstream failed too often: calls are held back for a while", None),
+        let detail = match self {
+            Self::Call(error) => return error_view(error),
+            Self::Deadline(_) => "the call did not end within its total deadline",
+            Self::Timeout(_) => "the upstream did not answer within the attempt's timeout",
+            Self::Rate(_) => "the rate limit of this connector is reached",
+            Self::Concurrency(_) => "as many calls as this connector may have are in flight",
+            Self::Breaker(_) => "the upstream failed too often: calls are held back for a while",
         };
-        ErrorView { code: self.code().to_owned(), detail: detail.to_owned(), upstream }
+        ErrorView { code: self.code().to_owned(), detail: detail.to_owned(), upstream: None }
     }
 
     /// When a policy lets calls through again.
@@ -88,5 +82,21 @@ impl CallFault {
             Self::Breaker(open) => Some(open.retry_after),
             Self::Call(_) | Self::Deadline(_) | Self::Timeout(_) => None,
         }
+    }
+}
+
+/// An attempt's failure in the words of the contract.
+pub(crate) fn error_view(error: &CallError) -> ErrorView {
+    let code = code(error.kind).to_owned();
+    ErrorView { code, detail: error.detail.clone(), upstream: error.upstream.clone() }
+}
+
+fn code(kind: CallErrorKind) -> &'static str {
+    match kind {
+        CallErrorKind::Rejected => "upstream_rejected",
+        CallErrorKind::Failed => "upstream_failed",
+        CallErrorKind::Unreachable => "upstream_unreachable",
+        CallErrorKind::DestinationForbidden => "destination_forbidden",
+        CallErrorKind::SecretUnavailable => "secret_unavailable",
     }
 }
