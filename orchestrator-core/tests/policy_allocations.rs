@@ -9,9 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use orchestrator_core::policy::{AttemptTimedOut, BreakerOpen, ConcurrencyLimited, DeadlineExceeded, RateLimited};
 use orchestrator_core::policy::{Class, NoObserver, PolicyRequest, PolicyStack, PolicyState, Sent, classify_fn, stack};
-use orchestrator_types::{
-    BreakerPolicy, ConcurrencyPolicy, HedgePolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy,
-};
+use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy};
 use tower::Service;
 
 #[derive(Debug, Clone, Copy)]
@@ -101,11 +99,9 @@ fn a_call_that_goes_well_allocates_nothing() {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
-    let hedging = Policy { hedge: Some(HedgePolicy::default()), ..policy.clone() };
-    // With hedging the second attempt is made ready for, and nothing is allocated until it is sent.
-    for (after, policy) in [0, 1, 5].into_iter().flat_map(|after| [(after, &policy), (after, &hedging)]) {
-        let state = PolicyState::new(policy);
-        let mut service = stack(policy, &state, classify_fn(classify), NoObserver, Upstream { after });
+    for after in [0, 1, 5] {
+        let state = PolicyState::new(&policy);
+        let mut service = stack(&policy, &state, classify_fn(classify), NoObserver, Upstream { after });
         // What the runtime and the thread set up once is not the stack's.
         assert_eq!(polled_to_its_end(&mut service), Ok(200));
         let counted = allocation_counter::measure(|| {
@@ -137,7 +133,7 @@ fn inv_37_a_lane_at_rest_takes_less_than_a_kibibyte() {
     let mut kept = None;
     let counted = allocation_counter::measure(|| kept = Some(lane()));
     let on_the_heap = usize::try_from(counted.bytes_current).unwrap();
-    let beside = kept.as_ref().map_or(0, |lane| size_of_val(lane));
+    let beside = kept.as_ref().map_or(0, size_of_val);
     println!("a lane at rest: {on_the_heap} bytes on the heap, {beside} beside it");
     assert!(on_the_heap > 0 && on_the_heap + beside < 1_024, "{on_the_heap} + {beside}");
 }

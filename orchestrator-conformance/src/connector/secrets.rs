@@ -142,6 +142,7 @@ async fn engine(harness: &impl ConnectorHarness) -> (Orchestrator, WorkspaceId) 
     let mut connector = ConnectorConfig {
         kind: harness.kind().describe().name,
         policy: name("default"),
+        breaker_hold: None,
         settings: harness.settings(),
         secrets: Default::default(),
     };

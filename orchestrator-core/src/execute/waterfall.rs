@@ -5,7 +5,10 @@ use orchestrator_types::{AttemptOutcome, AttemptRecord, Decision, Stage};
 /// The stages of a call, by when they began: the limits it passed, the waits before its attempts, and the attempts, each with
 /// what the breaker was like when it began.
 pub(super) fn waterfall(attempts: &[AttemptRecord], decisions: &[Decision]) -> Vec<Stage> {
-    let mut stages: Vec<Stage> = decisions.iter().filter_map(decided).collect();
+    let of = |policies: &'static [&str]| {
+        decisions.iter().filter(|decision| policies.contains(&decision.policy.as_str())).filter_map(decided)
+    };
+    let mut stages: Vec<Stage> = of(&["rate_limit", "concurrency"]).collect();
     // Every attempt passes the breaker once, in the order in which they begin.
     let mut breaker = decisions.iter().filter(|decision| {
         decision.policy == "breaker" && matches!(decision.decision.as_str(), "admitted" | "rejected")
@@ -23,19 +26,17 @@ pub(super) fn waterfall(attempts: &[AttemptRecord], decisions: &[Decision]) -> V
             detail: seen.map(|seen| format!("breaker {seen}")),
         });
     }
+    // What ended the call stands behind what was ended, also within a millisecond.
+    stages.extend(of(&["retry", "deadline", "fallback"]));
     stages.sort_by_key(|stage| stage.start_ms);
     stages
 }
 
 /// What a policy outside of the attempts decided, with the wait that it cost.
 fn decided(decision: &Decision) -> Option<Stage> {
-    let shown = match decision.policy.as_str() {
-        "rate_limit" | "concurrency" | "deadline" | "fallback" => true,
-        "retry" => decision.decision == "gave_up",
-        _ => false,
-    };
     let wait = decision.wait_ms.unwrap_or(0);
-    shown.then(|| Stage {
+    // That an attempt is made again is told by the wait before it.
+    (decision.decision != "retried").then(|| Stage {
         stage: decision.policy.clone(),
         attempt: None,
         start_ms: decision.at_ms.saturating_sub(wait),

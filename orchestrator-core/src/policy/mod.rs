@@ -9,6 +9,7 @@ mod classify;
 mod fixture;
 #[cfg(all(test, interleavings))]
 mod interleavings;
+mod moment;
 mod observe;
 mod on_call;
 mod places;

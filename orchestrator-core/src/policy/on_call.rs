@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use tower::Service;
 use tower::util::Oneshot;
 
+use super::moment::Section;
+
 /// A service that is always ready. Each call is made on a clone, once that is ready; dropping its future drops the clone,
 /// and the place that it waited for.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
+        // A clone may be anything: what it looks at is not ours to hold still.
+        let _anew = Section::suspend();
         Oneshot::new(self.0.clone(), request)
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::moment;
+
 /// A request that the policies may hold, delay and send again.
 ///
 /// Cloning must be cheap (share the body): the retry keeps one clone for the next attempt. For `http::Request` it is
@@ -58,7 +60,7 @@ const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// When the call began, and when it has to have ended.
 pub(crate) fn deadline<R: PolicyRequest>(request: &R, total: Duration) -> (Instant, Instant) {
     let limit = request.deadline_cap().map_or(total, |cap| cap.min(total)).min(FAR);
-    let started = request.started_at().unwrap_or_else(Instant::now);
+    let started = request.started_at().unwrap_or_else(moment::now);
     (started, started.checked_add(limit).unwrap_or(started))
 }
 

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{
-    BreakerHold, BreakerPolicy, ConcurrencyPolicy, HedgePolicy, Policy, RateLimitPolicy, RetryPolicy,
-};
+use orchestrator_types::{BreakerHold, ConcurrencyPolicy, HedgePolicy, Policy, RateLimitPolicy, RetryPolicy};
 
 use super::breaker::{BreakerSnapshot, CircuitBreaker};
 use super::concurrency::Bulkhead;
@@ -21,7 +19,7 @@ use super::retry::Budget;
 pub struct PolicyState {
     limiter: Option<(RateLimitPolicy, Arc<Limiter>)>,
     bulkhead: Option<(ConcurrencyPolicy, Arc<Bulkhead>)>,
-    breaker: Option<(BreakerPolicy, Arc<CircuitBreaker>)>,
+    breaker: Option<Arc<CircuitBreaker>>,
     hedging: Option<(HedgePolicy, Arc<Hedging>)>,
     budget_ratio: f64,
     budget: Arc<Budget>,
@@ -51,10 +49,7 @@ impl PolicyState {
                 let bulkhead = Arc::new(Bulkhead::new(&numbers));
                 (numbers, bulkhead)
             }),
-            breaker: policy.breaker.clone().map(|numbers| {
-                let breaker = Arc::new(CircuitBreaker::new(&numbers));
-                (numbers, breaker)
-            }),
+            breaker: policy.breaker.as_ref().map(|numbers| Arc::new(CircuitBreaker::new(numbers))),
             hedging: policy.hedge.clone().map(|numbers| {
                 let hedging = Arc::new(Hedging::new(&numbers));
                 (numbers, hedging)
@@ -94,12 +89,9 @@ impl PolicyState {
             };
             (numbers, bulkhead)
         });
-        let breaker = policy.breaker.clone().map(|numbers| {
-            let breaker = match &self.breaker {
-                Some((known, breaker)) if *known == numbers => Arc::clone(breaker),
-                _ => Arc::new(CircuitBreaker::new(&numbers)),
-            };
-            (numbers, breaker)
+        let breaker = policy.breaker.as_ref().map(|numbers| match &self.breaker {
+            Some(breaker) if breaker.is_for(numbers) => Arc::clone(breaker),
+            _ => Arc::new(CircuitBreaker::new(numbers)),
         });
         let hedging = policy.hedge.clone().map(|numbers| {
             let hedging = match &self.hedging {
@@ -124,7 +116,7 @@ impl PolicyState {
 
     /// Holds the breaker open or closed, if there is one; `None` lets it go.
     pub fn hold(&self, hold: Option<BreakerHold>) {
-        if let Some((_, breaker)) = &self.breaker {
+        if let Some(breaker) = &self.breaker {
             breaker.hold(hold);
         }
     }
@@ -134,7 +126,7 @@ impl PolicyState {
     pub fn rested(&self) -> bool {
         let limit = self.limiter.as_ref().is_none_or(|(_, limiter)| limiter.rested());
         let places = self.bulkhead.as_ref().is_none_or(|(_, places)| places.in_flight() == 0 && places.waiting() == 0);
-        let breaker = self.breaker.as_ref().is_none_or(|(_, breaker)| breaker.rested());
+        let breaker = self.breaker.as_ref().is_none_or(|breaker| breaker.rested());
         limit && places && breaker
     }
 
@@ -142,7 +134,7 @@ impl PolicyState {
     /// promises nothing: others may come first. A job waits so long in the store, not in a worker's slot.
     pub fn lane_wait(&self) -> Option<Duration> {
         let limit = self.limiter.as_ref().map_or(Duration::ZERO, |(_, limiter)| limiter.wait());
-        let breaker = self.breaker.as_ref().map_or(Duration::ZERO, |(_, breaker)| breaker.snapshot().retry_after);
+        let breaker = self.breaker.as_ref().map_or(Duration::ZERO, |breaker| breaker.snapshot().retry_after);
         Some(limit.max(breaker)).filter(|wait| !wait.is_zero())
     }
 
@@ -153,7 +145,7 @@ impl PolicyState {
 
     /// The breaker now; `None` without one.
     pub fn breaker_snapshot(&self) -> Option<BreakerSnapshot> {
-        self.breaker.as_ref().map(|(_, breaker)| breaker.snapshot())
+        self.breaker.as_ref().map(|breaker| breaker.snapshot())
     }
 
     /// The limiter, if there is a rate limit.
@@ -173,7 +165,7 @@ impl PolicyState {
 
     /// The breaker, if there is one.
     pub fn breaker(&self) -> Option<&Arc<CircuitBreaker>> {
-        self.breaker.as_ref().map(|(_, breaker)| breaker)
+        self.breaker.as_ref()
     }
 }
 
@@ -192,6 +184,8 @@ fn budget_ratio(policy: &Policy) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use orchestrator_types::BreakerPolicy;
 
     use super::*;
     use crate::policy::breaker::BreakerStatus;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orchestrator_core::execute::Executed;
 use orchestrator_core::policy::rate_limit::lease::SharedTokens;
-use orchestrator_core::types::{AttemptOutcome, ConfigRequest, EventType, ExecutionView, JobStatus};
+use orchestrator_core::types::{AttemptOutcome, ConfigRequest, EventType, ExecutionView, JobStatus, Stage};
 use orchestrator_core::worker::WorkerOptions;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -32,10 +32,9 @@ async fn change(world: &World, changes: Value) {
 }
 
 fn stages(view: &ExecutionView) -> Vec<(&str, u64, u64, &str)> {
-    let told = |stage| {
-        let orchestrator_core::types::Stage { stage, start_ms, duration_ms, outcome, .. } = stage;
-        (stage.as_str(), *start_ms, *duration_ms, outcome.as_str())
-    };
+    fn told(stage: &Stage) -> (&str, u64, u64, &str) {
+        (&stage.stage, stage.start_ms, stage.duration_ms, &stage.outcome)
+    }
     view.waterfall.iter().map(told).collect()
 }
 

@@ -15,7 +15,7 @@ pub(super) enum Span {
 }
 
 /// Makes a [`CircuitBreaker`]. What is not said is as in a policy without numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerBuilder {
     pub(super) span: Span,
     pub(super) min_calls: u32,

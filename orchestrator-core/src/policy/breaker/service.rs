@@ -58,6 +58,12 @@ where
             return ResponseFuture::running(self.inner.call(request), None);
         };
         let scope = self.observer.scope(&request);
+        if !<O::Scope as Scope>::LISTENS
+            && let Some(pass) = state.admit_closed()
+        {
+            let counted = Counted::new(Arc::clone(state), pass, self.classify.clone(), scope);
+            return ResponseFuture::running(self.inner.call(request), Some(counted));
+        }
         let Admission { pass, transition, status, counts, held } = state.admit();
         if let Some(transition) = transition {
             scope.event(transition.into());

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::builder::{BreakerBuilder, Span};
 use super::window::{Counts, Outcome, Window};
 use crate::policy::classify::Class;
+use crate::policy::moment;
 use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is told to come back after, while every probe is under way: when they end is not known.
@@ -68,7 +69,8 @@ pub struct Transition {
 pub(crate) struct Pass {
     // The state that it was let through in: a result of an older one says nothing about this one.
     generation: u64,
-    since: Instant,
+    /// Where slow calls are counted.
+    since: Option<Instant>,
 }
 
 /// What [`Circuit::admit`] decided.
@@ -93,11 +95,7 @@ enum State {
 /// The decisions, without a lock or a clock.
 #[derive(Debug)]
 pub(crate) struct Circuit {
-    min_calls: u32,
-    failure_ratio: f64,
-    slow: Option<(Duration, f64)>,
-    open: Duration,
-    probes: u32,
+    numbers: BreakerBuilder,
     window: Window,
     state: State,
     generation: u64,
@@ -107,11 +105,7 @@ pub(crate) struct Circuit {
 impl Circuit {
     pub(crate) fn new(numbers: &BreakerBuilder, now: Instant) -> Self {
         Self {
-            min_calls: numbers.min_calls.max(1),
-            failure_ratio: numbers.failure_ratio,
-            slow: numbers.slow,
-            open: numbers.open,
-            probes: numbers.probes.max(1),
+            numbers: *numbers,
             window: match numbers.span {
                 Span::Time(length) => Window::of_time(length, now),
                 Span::Calls(calls) => Window::of_calls(calls),
@@ -124,6 +118,7 @@ impl Circuit {
 
     /// Lets a call through, or tells after how long it may be.
     pub(crate) fn admit(&mut self, now: Instant) -> Admission {
+        let probes = self.probes();
         let (pass, transition) = match (&mut self.state, self.hold) {
             (_, Some(BreakerHold::Open)) => (Err(HELD), None),
             (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (Ok(()), None),
@@ -132,19 +127,25 @@ impl Circuit {
                 (Ok(()), Some(self.enter(State::HalfOpen { in_flight: 1, succeeded: 0 }, now)))
             }
             // Those that succeeded have used their probe: exactly `probes` of them are let through.
-            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(*succeeded) < self.probes => {
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(*succeeded) < probes => {
                 *in_flight += 1;
                 (Ok(()), None)
             }
             (State::HalfOpen { .. }, None) => (Err(PROBING), None),
         };
         Admission {
-            pass: pass.map(|()| Pass { generation: self.generation, since: now }),
+            pass: pass.map(|()| Pass { generation: self.generation, since: self.numbers.slow.map(|_| now) }),
             transition,
             status: self.status(),
             counts: self.window.counts(now),
             held: self.hold.is_some(),
         }
+    }
+
+    /// Lets a call through where the time does not matter: a closed one does, whatever the time is.
+    pub(crate) fn pass_closed(&self) -> Option<Pass> {
+        let closed = matches!((self.state, self.hold), (State::Closed, None)) && self.numbers.slow.is_none();
+        closed.then_some(Pass { generation: self.generation, since: None })
     }
 
     /// Counts the result of a call that was let through.
@@ -160,17 +161,20 @@ impl Circuit {
         if pass.generation != self.generation {
             return None;
         }
-        let took = now.saturating_duration_since(pass.since);
-        let slow = self.slow.is_some_and(|(over, _)| took > over);
+        let slow = self
+            .numbers
+            .slow
+            .zip(pass.since)
+            .is_some_and(|((over, _), since)| now.saturating_duration_since(since) > over);
         if self.hold.is_some() {
             // Counted, to be seen; decided is nothing.
             self.window.record(Outcome { failed, slow }, now);
             return None;
         }
+        let probes = self.probes();
         match &mut self.state {
             State::Closed => {
-                self.window.record(Outcome { failed, slow }, now);
-                let counts = self.window.counts(now);
+                let counts = self.window.record(Outcome { failed, slow }, now);
                 self.broken(counts).then(|| self.open(now))
             }
             // One failure is enough here: the upstream has had its rest, and the next one is cheap.
@@ -178,7 +182,7 @@ impl Circuit {
             State::HalfOpen { in_flight, succeeded } => {
                 *in_flight = in_flight.saturating_sub(1);
                 *succeeded += 1;
-                (*succeeded >= self.probes).then(|| {
+                (*succeeded >= probes).then(|| {
                     let transition = self.enter(State::Closed, now);
                     // The failures that opened it are history.
                     self.window.clear();
@@ -218,7 +222,7 @@ impl Circuit {
             (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (BreakerStatus::Closed, Duration::ZERO),
             (State::Open { until }, None) if now < until => (BreakerStatus::Open, until - now),
             (State::Open { .. }, None) => (BreakerStatus::HalfOpen, Duration::ZERO),
-            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(succeeded) < self.probes => {
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(succeeded) < self.probes() => {
                 (BreakerStatus::HalfOpen, Duration::ZERO)
             }
             (State::HalfOpen { .. }, None) => (BreakerStatus::HalfOpen, PROBING),
@@ -229,9 +233,13 @@ impl Circuit {
     /// Whether what is in the window opens it.
     fn broken(&self, counts: Counts) -> bool {
         let reached = |count: u32, ratio: f64| count > 0 && f64::from(count) >= ratio * f64::from(counts.calls);
-        counts.calls >= self.min_calls
-            && (reached(counts.failures, self.failure_ratio)
-                || self.slow.is_some_and(|(_, ratio)| reached(counts.slow, ratio)))
+        counts.calls >= self.numbers.min_calls
+            && (reached(counts.failures, self.numbers.failure_ratio)
+                || self.numbers.slow.is_some_and(|(_, ratio)| reached(counts.slow, ratio)))
+    }
+
+    fn probes(&self) -> u32 {
+        self.numbers.probes.max(1)
     }
 
     fn status(&self) -> BreakerStatus {
@@ -243,7 +251,7 @@ impl Circuit {
     }
 
     fn open(&mut self, now: Instant) -> Transition {
-        let until = now.checked_add(self.open).unwrap_or(now);
+        let until = now.checked_add(self.numbers.open).unwrap_or(now);
         self.enter(State::Open { until }, now)
     }
 
@@ -299,8 +307,13 @@ impl CircuitBreaker {
     }
 
     pub(crate) fn admit(&self) -> Admission {
-        let now = Instant::now();
+        let now = moment::now();
         self.lock().admit(now)
+    }
+
+    /// Lets a call through if that takes no look at the clock, for those whom nobody observes.
+    pub(crate) fn admit_closed(&self) -> Option<Pass> {
+        self.lock().pass_closed()
     }
 
     pub(crate) fn complete(&self, pass: Pass, class: Class) -> Option<Transition> {
@@ -310,6 +323,11 @@ impl CircuitBreaker {
 
     pub(crate) fn cancel(&self, pass: Pass) {
         self.lock().cancel(pass);
+    }
+
+    /// Whether it was made for these numbers.
+    pub(crate) fn is_for(&self, policy: &BreakerPolicy) -> bool {
+        self.lock().numbers == BreakerBuilder::from(policy)
     }
 
     /// Whether it is as good as new. What holds it is not its own, and is put on a new one as well.

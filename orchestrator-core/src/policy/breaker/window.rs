@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many buckets a window of time is cut into. A call leaves it a bucket at a time.
-pub(crate) const BUCKETS: usize = 20;
+pub(crate) const BUCKETS: usize = 10;
 
 /// Calls, and how many of them went how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,11 +56,17 @@ impl Window {
         Self::Calls(CallWindow::new(calls))
     }
 
-    /// Counts a call.
-    pub(crate) fn record(&mut self, call: Outcome, now: Instant) {
+    /// Counts a call; tells what is in the window then.
+    pub(crate) fn record(&mut self, call: Outcome, now: Instant) -> Counts {
         match self {
-            Self::Time(window) => window.record(call, now),
-            Self::Calls(window) => window.record(call),
+            Self::Time(window) => {
+                window.record(call, now);
+                window.counts
+            }
+            Self::Calls(window) => {
+                window.record(call);
+                window.counts
+            }
         }
     }
 
@@ -91,6 +97,8 @@ pub(crate) struct TimeWindow {
     width: u64,
     origin: Instant,
     current: u64,
+    /// When the current bucket ends: before it nothing has to be reckoned.
+    ends: Instant,
     counts: Counts,
 }
 
@@ -98,8 +106,9 @@ impl TimeWindow {
     fn new(length: Duration, now: Instant) -> Self {
         let width = (length.as_nanos() / BUCKETS as u128).max(1);
         // A width of more than five centuries never ends.
-        let width = u64::try_from(width).unwrap_or(u64::MAX);
-        Self { buckets: Default::default(), width, origin: now, current: 0, counts: Counts::default() }
+        let width = u64::try_from(width).unwrap_or(u64::MAX >> 1);
+        let ends = now + Duration::from_nanos(width);
+        Self { buckets: Default::default(), width, origin: now, current: 0, ends, counts: Counts::default() }
     }
 
     fn record(&mut self, call: Outcome, now: Instant) {
@@ -115,6 +124,9 @@ impl TimeWindow {
 
     // Threads may hand in moments that are slightly out of order: an earlier one counts into the current bucket.
     fn advance(&mut self, now: Instant) {
+        if now < self.ends {
+            return;
+        }
         let passed = now.saturating_duration_since(self.origin).as_nanos();
         let index = u64::try_from(passed).unwrap_or(u64::MAX) / self.width;
         if index <= self.current {
@@ -129,6 +141,8 @@ impl TimeWindow {
             }
         }
         self.current = index;
+        let ends = Duration::from_nanos(self.width.saturating_mul(index.saturating_add(1)));
+        self.ends = self.origin.checked_add(ends).unwrap_or(now);
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "below BUCKETS")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tower::Service;
 
 use super::ResponseFuture;
+use crate::policy::moment::Section;
 use crate::policy::observe::{NoObserver, Observe};
 use crate::policy::rejection::DeadlineExceeded;
 use crate::policy::request::{PolicyRequest, deadline};
@@ -51,6 +52,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
+        // From here to the service itself it is one moment.
+        let _moment = Section::open();
         let scope = self.observer.scope(&request);
         let (started, until) = deadline(&request, self.total);
         ResponseFuture::new(self.inner.call(request), started, until, scope)

@@ -27,8 +27,7 @@ pin_project! {
     {
         #[pin]
         first: First<S::Future, S::Response, S::Error>,
-        #[pin]
-        watched: Option<Watched<S, Req, C, Sc>>,
+        watched: Option<Pin<Box<Watched<S, Req, C, Sc>>>>,
     }
 }
 
@@ -158,7 +157,7 @@ where
     S: Service<Req>,
     Sc: Scope,
 {
-    pub(super) fn new(call: S::Future, watched: Option<Watched<S, Req, C, Sc>>) -> Self {
+    pub(super) fn new(call: S::Future, watched: Option<Pin<Box<Watched<S, Req, C, Sc>>>>) -> Self {
         Self { first: First::Running { call }, watched }
     }
 }
@@ -179,7 +178,7 @@ where
             FirstProj::Failed { .. } => Poll::Pending,
             FirstProj::Ended => return Poll::Pending,
         };
-        let Some(mut watched) = this.watched.as_mut().as_pin_mut() else {
+        let Some(watched) = this.watched.as_mut() else {
             if answered.is_ready() {
                 this.first.set(First::Ended);
             }
@@ -194,7 +193,7 @@ where
             }
             if !matches!(class, Class::Retryable { .. }) || watched.second.is_none() {
                 // The second attempt is dropped before the answer is given.
-                this.watched.set(None);
+                *this.watched = None;
                 return Poll::Ready(result);
             }
             this.first.set(First::Failed { result: Some(result) });
@@ -203,7 +202,7 @@ where
         }
         if let Poll::Ready(result) = watched.as_mut().poll_second(cx) {
             this.first.set(First::Ended);
-            this.watched.set(None);
+            *this.watched = None;
             return Poll::Ready(result);
         }
         if let FirstProj::Failed { result } = this.first.as_mut().project()

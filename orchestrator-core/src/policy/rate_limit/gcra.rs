@@ -14,6 +14,7 @@ use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
 use super::RateLimitSnapshot;
+use crate::policy::moment;
 
 /// No cell refills slower than once a day, and no limiter spans more than about a century: governor multiplies the two
 /// in nanoseconds of 64 bits.
@@ -36,7 +37,7 @@ impl Clock for TokioClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        let passed = Instant::now().saturating_duration_since(self.origin);
+        let passed = moment::now().saturating_duration_since(self.origin);
         Nanos::new(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX >> 1))
     }
 }

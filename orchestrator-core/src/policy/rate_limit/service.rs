@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tower::Service;
 
 use super::{Limiter, ResponseFuture};
+use crate::policy::moment;
 use crate::policy::observe::{NoObserver, Observe, PolicyEvent, Scope};
 use crate::policy::rejection::RateLimited;
 use crate::policy::request::{PolicyRequest, deadline, taken};
@@ -69,7 +69,7 @@ where
             && request.may_wait()
         {
             let (_, until) = deadline(&request, longest);
-            let now = Instant::now();
+            let now = moment::now();
             if wait <= until.saturating_duration_since(now) {
                 let waiting = limiter.queue();
                 return ResponseFuture::waiting(taken(&mut self.inner), request, waiting, now, until, scope);

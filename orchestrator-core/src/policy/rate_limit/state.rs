@@ -1,8 +1,8 @@
 //! The limiter: a token bucket of one's own or one that nodes share, and the turnstile of those who wait.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub struct Limiter<C: Clock<Instant = Nanos> = TokioClock> {
     own: Gcra<C>,
     shared: Option<Box<Shared>>,
     // Who waits, goes one after the other: only the first one looks at the limit.
-    turnstile: Arc<Places>,
+    // Made when the first one waits: most limits are never waited for.
+    turnstile: OnceLock<Arc<Places>>,
     waiting: AtomicU32,
 }
 
@@ -94,7 +95,7 @@ impl<C: Clock<Instant = Nanos>> Limiter<C> {
     }
 
     fn around(own: Gcra<C>) -> Self {
-        Self { own, shared: None, turnstile: Places::new(1, u32::MAX), waiting: AtomicU32::new(0) }
+        Self { own, shared: None, turnstile: OnceLock::new(), waiting: AtomicU32::new(0) }
     }
 
     /// What it looks like now. Spends nothing. Of a shared one it shows what this node could admit at once.
@@ -128,7 +129,7 @@ impl<C: Clock<Instant = Nanos>> Limiter<C> {
     /// Takes a turn behind all who wait.
     pub(crate) fn queue(self: &Arc<Self>) -> Waiting<C> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let (turn, place) = match self.turnstile.enter(true) {
+        let (turn, place) = match self.turnstile.get_or_init(|| Places::new(1, u32::MAX)).enter(true) {
             Entered::Place(place, ..) => (None, Some(place)),
             Entered::Turn(turn) => (Some(turn), None),
             // Not with a queue that has no bound of its own; the token is then raced for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Lease, LimitKey, SharedLimit};
+use crate::policy::moment;
 use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A lot lasts about so long at the full rate.
@@ -89,7 +90,8 @@ impl Core {
                     self.tokens = self.tokens.saturating_add(lease.tokens).min(self.lot.saturating_mul(2));
                     (self.leased_at, self.dry_until) = (now, now);
                 } else {
-                    self.dry_until = now + lease.retry_after.max(SOON);
+                    // A little later than the first token comes: so that there is more than one to be fetched.
+                    self.dry_until = now + lease.retry_after.max(LOT / 4);
                 }
             }
             None => {
@@ -116,7 +118,7 @@ impl Stock {
 
     /// Takes a token; and says whether the next lot is to be fetched now.
     pub(crate) fn take(&self) -> (Taken, bool) {
-        let now = Instant::now();
+        let now = moment::now();
         self.lock().take(now)
     }
 
