@@ -11,6 +11,7 @@ mod error;
 mod kind;
 mod registry;
 mod secrets;
+pub mod typed;
 
 pub use error::{CallError, CallErrorKind, PlanError, Sent};
 pub use kind::{CallContext, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription};
