@@ -26,5 +26,4 @@ pub use names::{Lookup, SystemLookup};
 pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
 pub use ranges::{Range, range_of};
 pub use retry_after::retry_after;
-pub(crate) use stream::Connected;
 pub(crate) use tls::{TlsTrust, TlsTrustError};

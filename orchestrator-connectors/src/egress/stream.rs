@@ -42,8 +42,9 @@ impl EgressClient {
             }
         };
         let judged = addresses.iter().map(|address| SocketAddr::new(address.to_canonical(), port));
-        let mut reachable = judged.filter(|address| self.policy().check_address(*address).is_ok()).peekable();
-        if reachable.peek().is_none() {
+        let reachable: Vec<SocketAddr> =
+            judged.filter(|address| self.policy().check_address(*address).is_ok()).collect();
+        if reachable.is_empty() {
             return Err(CallError::new(CallErrorKind::DestinationForbidden, Sent::No, Forbidden.to_string()));
         }
         for address in reachable {

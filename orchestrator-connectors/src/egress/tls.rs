@@ -55,12 +55,15 @@ impl TlsTrust {
     pub(crate) async fn connect(&self, host: &Host, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
         let refused = |detail| CallError::new(CallErrorKind::Unreachable, Sent::No, detail);
         let name = match host {
-            Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| refused("the host has no name for TLS"))?,
+            Host::Domain(name) => {
+                ServerName::try_from(name.clone()).map_err(|_| refused("the host has no name for TLS"))?
+            }
             Host::Ipv4(address) => ServerName::from(std::net::IpAddr::from(*address)),
             Host::Ipv6(address) => ServerName::from(std::net::IpAddr::from(*address)),
         };
         let connected = TlsConnector::from(self.0.clone()).connect(name, stream).await;
-        connected.map_err(|_| refused("no TLS connection to the upstream could be made: is its certificate believed here?"))
+        connected
+            .map_err(|_| refused("no TLS connection to the upstream could be made: is its certificate believed here?"))
     }
 }
 

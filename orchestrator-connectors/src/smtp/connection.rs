@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -10,7 +11,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
 use orchestrator_core::connector::{CallError, CallErrorKind, Sent};
-use orchestrator_core::secrets::Secret;
+use orchestrator_core::secrets::{Redactor, Secret};
 use tokio::time::{Instant, timeout};
 
 use super::failure::{Phase, failed, late, nobody, refused, said, shown};
@@ -18,7 +19,7 @@ use super::input::RefusedRecipient;
 use super::line::{Line, NoStartTls, start_tls};
 use super::message::Written;
 use super::settings::{SmtpSettings, Tls};
-use crate::egress::{EgressClient, TlsTrust};
+use crate::egress::EgressClient;
 
 /// Messages over one connection: servers end it after some hundreds.
 const MESSAGES: u32 = 100;
@@ -72,16 +73,16 @@ impl Connection {
         login: Option<Login>,
     ) -> Result<Self, CallError> {
         let connected = client.connect(&settings.host, settings.port, settings.connect_timeout).await?;
-        let trust = || settings.trust.as_ref().ok_or_else(|| unreachable("TLS is not set up"));
-        let (host, mut stream) = (&settings.host, connected.stream);
-        let line = match settings.tls {
-            Tls::Tls => Line::tls(TlsTrust::connect(trust()?, host, stream).await?, false),
-            Tls::Starttls => {
+        let (trust, mut stream) = (settings.trust.as_ref(), connected.stream);
+        let line = match (settings.tls, trust) {
+            (Tls::Tls, Some(trust)) => Line::tls(trust.connect(&settings.host, stream).await?, false),
+            (Tls::Starttls, Some(trust)) => {
                 start_tls(&mut stream, &settings.hello).await.map_err(no_tls)?;
-                Line::tls(TlsTrust::connect(trust()?, host, stream).await?, true)
+                Line::tls(trust.connect(&settings.host, stream).await?, true)
             }
-            Tls::None if connected.inside => Line::clear(stream),
-            Tls::None => {
+            (Tls::Tls | Tls::Starttls, None) => return Err(unreachable("TLS is not set up")),
+            (Tls::None, _) if connected.inside => Line::clear(stream),
+            (Tls::None, _) => {
                 let detail = "mail goes in clear only to addresses inside: set `tls` to `tls` or `starttls`";
                 return Err(CallError::new(CallErrorKind::DestinationForbidden, Sent::No, detail));
             }
@@ -154,6 +155,27 @@ impl Connection {
         self.used = Instant::now();
         let lines: Vec<&str> = reply.message().collect();
         Ok(Taken { accepted, refused, reply: shown(&format!("{} {}", reply.code(), lines.join(" "))) })
+    }
+
+    /// The same without the form in which the login was sent, should the server repeat it. (What fills the slots is taken
+    /// out of outputs by the engine.)
+    pub(super) fn without_login(&self, mut sent: Result<Taken, CallError>) -> Result<Taken, CallError> {
+        let Some(login) = &self.login else { return sent };
+        let plain = format!("\0{}\0{}", login.username.expose(), login.password.expose());
+        let redactor = Redactor::new(&[Secret::new(BASE64.encode(plain.as_bytes()))]);
+        match &mut sent {
+            Ok(taken) => {
+                for text in taken.refused.iter_mut().map(|one| &mut one.reply).chain([&mut taken.reply]) {
+                    *text = redactor.text(text).into_owned();
+                }
+            }
+            Err(failed) => {
+                if let Some(upstream) = &mut failed.upstream {
+                    redactor.value(&mut upstream.body);
+                }
+            }
+        }
+        sent
     }
 
     fn parameters(&self, message: &Written) -> Result<Vec<MailParameter>, CallError> {

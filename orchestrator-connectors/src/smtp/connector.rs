@@ -41,21 +41,16 @@ impl SmtpConnector {
 
     /// Sends a message.
     pub(super) async fn send(self: Arc<Self>, context: CallContext, input: SendInput) -> Result<SendOutput, CallError> {
-        let unsendable = |detail: &str| CallError::new(CallErrorKind::Rejected, Sent::No, detail);
         let settings = self.pool.settings();
         let message = write(settings, &context, &input).map_err(unsendable)?;
         if message.bytes.len() > settings.max_message_bytes {
             return Err(unsendable("the message is larger than the settings let it be"));
         }
         let mut lease = self.pool.take(self.login().await?).await?;
-        let taken = lease.connection.send(&message, input.all_or_nobody, settings.reply_timeout).await?;
+        let sent = lease.connection.send(&message, input.all_or_nobody, settings.reply_timeout).await;
+        let taken = lease.connection.without_login(sent)?;
         lease.give_back();
-        Ok(SendOutput {
-            message_id: message.id,
-            accepted: taken.accepted,
-            refused: taken.refused,
-            reply: taken.reply,
-        })
+        Ok(SendOutput { message_id: message.id, accepted: taken.accepted, refused: taken.refused, reply: taken.reply })
     }
 
     /// Asks whether the server lets us in.
@@ -65,11 +60,16 @@ impl SmtpConnector {
     }
 
     async fn login(&self) -> Result<Option<Login>, CallError> {
-        let unavailable = |slot: &str| {
-            CallError::new(CallErrorKind::SecretUnavailable, Sent::No, format!("the secret slot `{slot}` cannot be read now"))
-        };
         let username = self.secrets.get("username").await.map_err(|_| unavailable("username"))?;
         let password = self.secrets.get("password").await.map_err(|_| unavailable("password"))?;
         Ok(username.zip(password).map(|(username, password)| Login { username, password }))
     }
+}
+
+fn unavailable(slot: &str) -> CallError {
+    CallError::new(CallErrorKind::SecretUnavailable, Sent::No, format!("the secret slot `{slot}` cannot be read now"))
+}
+
+fn unsendable(detail: &str) -> CallError {
+    CallError::new(CallErrorKind::Rejected, Sent::No, detail)
 }

@@ -49,7 +49,8 @@ pub(super) fn nobody(refused: &[RefusedRecipient], may_pass: bool) -> CallError 
         all => format!("the mail server refused {} recipients, the first of them with {code}", all.len()),
     };
     let kind = if may_pass { CallErrorKind::Failed } else { CallErrorKind::Rejected };
-    let mut failed = CallError::answered(kind, UpstreamView { status: code, body: json!({"refused": refused}) }, detail);
+    let mut failed =
+        CallError::answered(kind, UpstreamView { status: code, body: json!({"refused": refused}) }, detail);
     failed.sent = Sent::No;
     failed
 }
@@ -80,9 +81,11 @@ fn without_answer(phase: Phase, problem: &Error) -> CallError {
     }
     match phase {
         Phase::Hello => CallError::new(CallErrorKind::Unreachable, Sent::No, "nothing that speaks SMTP answered"),
-        Phase::Login | Phase::Envelope => {
-            CallError::new(CallErrorKind::Failed, Sent::No, "the mail server closed the connection before it had the message")
-        }
+        Phase::Login | Phase::Envelope => CallError::new(
+            CallErrorKind::Failed,
+            Sent::No,
+            "the mail server closed the connection before it had the message",
+        ),
         Phase::Content => lost("the mail server closed the connection before it answered to the message"),
     }
 }

@@ -21,7 +21,8 @@ const KNOWN: &[&str] = &[
     "sensitivity",
 ];
 /// Set by servers on the way, and believed by filters: not for a sender to claim.
-const CLAIMS: &[&str] = &["x-originating-ip", "x-spam", "x-virus", "x-received", "x-forwarded", "x-google-smtp", "x-ms-exchange"];
+const CLAIMS: &[&str] =
+    &["x-originating-ip", "x-spam", "x-virus", "x-received", "x-forwarded", "x-google-smtp", "x-ms-exchange"];
 const LONGEST_NAME: usize = 76;
 const LONGEST_VALUE: usize = 4_096;
 
@@ -74,9 +75,31 @@ mod tests {
     #[test]
     fn a_message_brings_no_header_that_routes_signs_or_describes_it() {
         for name in [
-            "From", "Sender", "To", "Cc", "Bcc", "Reply-To", "Return-Path", "Received", "Subject", "Date", "Message-ID",
-            "Content-Type", "Content-Transfer-Encoding", "MIME-Version", "DKIM-Signature", "Authentication-Results",
-            "ARC-Seal", "X-Originating-IP", "X-Spam-Status", "X-", "", "X-A B", "X-A:", "X-A\r\nBcc", "X-\u{e9}",
+            "From",
+            "Sender",
+            "To",
+            "Cc",
+            "Bcc",
+            "Reply-To",
+            "Return-Path",
+            "Received",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "Content-Type",
+            "Content-Transfer-Encoding",
+            "MIME-Version",
+            "DKIM-Signature",
+            "Authentication-Results",
+            "ARC-Seal",
+            "X-Originating-IP",
+            "X-Spam-Status",
+            "X-",
+            "",
+            "X-A B",
+            "X-A:",
+            "X-A\r\nBcc",
+            "X-\u{e9}",
         ] {
             assert!(refused(name, "x"), "{name:?}");
         }

@@ -122,7 +122,9 @@ pub(super) fn check(settings: &SmtpSettings, input: &SendInput) -> Vec<FieldErro
     let mut problems = Vec::new();
     match &input.from {
         Some(from) => told(&mut problems, "/from", mailbox(from)),
-        None if settings.from.is_none() => problems.push(FieldError::new("/from", "the settings name no sender: give one")),
+        None if settings.from.is_none() => {
+            problems.push(FieldError::new("/from", "the settings name no sender: give one"))
+        }
         None => {}
     }
     if let Some(reply_to) = &input.reply_to {
@@ -152,14 +154,18 @@ pub(super) fn check(settings: &SmtpSettings, input: &SendInput) -> Vec<FieldErro
 fn check_attachments(settings: &SmtpSettings, input: &SendInput, problems: &mut Vec<FieldError>) {
     let mut bytes = input.text.as_ref().map_or(0, String::len) + input.html.as_ref().map_or(0, String::len);
     for (index, attachment) in input.attachments.iter().enumerate() {
-        let mut refuse = |field: &str, problem: &str| problems.push(FieldError::new(format!("/attachments/{index}/{field}"), problem));
+        let mut refuse = |field: &str, problem: &str| {
+            problems.push(FieldError::new(format!("/attachments/{index}/{field}"), problem))
+        };
         if attachment.filename.contains(['/', '\\', '"']) || attachment.filename.chars().any(char::is_control) {
             refuse("filename", "a file's name has no path, quotes or control characters");
         }
         if attachment.content_type.as_ref().is_some_and(|kind| ContentType::parse(kind).is_err()) {
             refuse("content_type", "this is not a media type, as `application/pdf`");
         }
-        if BASE64.decode_len(attachment.content_base64.len()).is_err() || BASE64.decode(attachment.content_base64.as_bytes()).is_err() {
+        if BASE64.decode_len(attachment.content_base64.len()).is_err()
+            || BASE64.decode(attachment.content_base64.as_bytes()).is_err()
+        {
             refuse("content_base64", "this is not base64");
         }
         if attachment.content_id.is_some() && input.html.is_none() {

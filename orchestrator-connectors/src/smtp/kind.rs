@@ -31,9 +31,8 @@ fn kind(client: EgressClient) -> Result<TypedKind<SettingsDocument, SmtpConnecto
         Some(trust) => Ok::<_, TlsTrustError>(trust.clone()),
         None => TlsTrust::new(None).map(|trust| system.get_or_init(|| trust).clone()),
     };
-    let open = move |settings, secrets| {
-        SmtpConnector::new(client.clone(), SmtpSettings::read(settings, &trust)?, secrets)
-    };
+    let open =
+        move |settings, secrets| SmtpConnector::new(client.clone(), SmtpSettings::read(settings, &trust)?, secrets);
     TypedKind::builder("smtp", "Hands messages to a mail server.", open)
         .slot("username")
         .slot("password")

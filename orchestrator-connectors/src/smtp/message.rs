@@ -22,7 +22,11 @@ pub(super) struct Written {
 ///
 /// # Errors
 /// The input is one that its check refuses.
-pub(super) fn write(settings: &SmtpSettings, context: &CallContext, input: &SendInput) -> Result<Written, &'static str> {
+pub(super) fn write(
+    settings: &SmtpSettings,
+    context: &CallContext,
+    input: &SendInput,
+) -> Result<Written, &'static str> {
     let given = input.from.as_deref().map(mailbox).transpose()?;
     let from = given.or_else(|| settings.from.clone()).ok_or("the message has no sender")?;
     let id = message_id(context, &from);

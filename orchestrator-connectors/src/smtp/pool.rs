@@ -40,6 +40,11 @@ impl Idle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The one that was used last.
+    fn next(&self) -> Option<Connection> {
+        self.lock().connections.pop()
+    }
+
     fn keep(self: &Arc<Self>, connection: Connection) {
         let mut waiting = self.lock();
         waiting.connections.push(connection);
@@ -102,22 +107,17 @@ impl Pool {
     /// # Errors
     /// All places are taken, or none can be opened. Nothing of a message has been sent.
     pub(super) async fn take(&self, login: Option<Login>) -> Result<Lease, CallError> {
-        let busy = || CallError::new(CallErrorKind::Failed, Sent::No, "all connections to the mail server are in use");
         let waited = timeout(self.settings.reply_timeout, self.places.clone().acquire_owned()).await;
-        let place = waited.map_err(|_| busy())?.map_err(|_| busy())?;
-        let lease = |connection| Lease { connection, idle: self.idle.clone(), _place: place };
-        loop {
-            // Taken in a statement of its own: the lock is not held while the server is asked.
-            let idle = self.idle.lock().connections.pop();
-            match idle {
-                Some(mut connection) => {
-                    if connection.serves(login.as_ref(), IDLE) && connection.reset(ALIVE).await {
-                        return Ok(lease(connection));
-                    }
-                }
-                None => break,
+        let Ok(Ok(place)) = waited else {
+            let busy = "all connections to the mail server are in use";
+            return Err(CallError::new(CallErrorKind::Failed, Sent::No, busy));
+        };
+        while let Some(mut connection) = self.idle.next() {
+            if connection.serves(login.as_ref(), IDLE) && connection.reset(ALIVE).await {
+                return Ok(Lease { connection, idle: self.idle.clone(), _place: place });
             }
         }
-        Connection::open(&self.client, &self.settings, login).await.map(lease)
+        let connection = Connection::open(&self.client, &self.settings, login).await?;
+        Ok(Lease { connection, idle: self.idle.clone(), _place: place })
     }
 }

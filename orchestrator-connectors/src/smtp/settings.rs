@@ -114,10 +114,11 @@ impl SmtpSettings {
     ) -> Result<Self, Vec<FieldError>> {
         let mut problems = Vec::new();
         let host = Host::parse(&document.host);
-        let host = host.map_err(|_| problems.push(FieldError::new("/host", "this is not the name or address of a host")));
-        let from = document.from.map(|text| {
-            mailbox(&text).map_err(|problem| problems.push(FieldError::new("/from", problem))).ok()
-        });
+        let host =
+            host.map_err(|_| problems.push(FieldError::new("/host", "this is not the name or address of a host")));
+        let from = document
+            .from
+            .map(|text| mailbox(&text).map_err(|problem| problems.push(FieldError::new("/from", problem))).ok());
         let from = from.flatten();
         let trust = match (document.tls, &document.ca_certificates) {
             (Tls::None, None) => Ok(None),
@@ -128,7 +129,8 @@ impl SmtpSettings {
             let place = if document.ca_certificates.is_some() { "/ca_certificates" } else { "/tls" };
             problems.push(FieldError::new(place, problem.to_string()));
         });
-        let domain = from.as_ref().map(|from: &Mailbox| from.email.domain().to_owned()).filter(|domain| domain.is_ascii());
+        let domain =
+            from.as_ref().map(|from: &Mailbox| from.email.domain().to_owned()).filter(|domain| domain.is_ascii());
         let hello = document.hello_name.or(domain).unwrap_or_else(|| "localhost".to_owned());
         let (Ok(host), Ok(trust), true) = (host, trust, problems.is_empty()) else { return Err(problems) };
         let default_port = match document.tls {

@@ -52,10 +52,15 @@ const NOT_THIS: &str = "this is not what the field takes";
 
 /// The problems found by the schema and those found beyond it: a field that was refused already is not refused twice.
 pub(super) fn merged(mut problems: Vec<FieldError>, beyond: Vec<FieldError>) -> Vec<FieldError> {
-    let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     let told = problems.len();
     for problem in beyond {
-        let known = |known: &FieldError| !known.pointer.is_empty() && (within(&problem.pointer, &known.pointer) || within(&known.pointer, &problem.pointer));
+        let known = |known: &FieldError| {
+            !known.pointer.is_empty()
+                && (within(&problem.pointer, &known.pointer) || within(&known.pointer, &problem.pointer))
+        };
         if !problems[..told].iter().any(known) {
             problems.push(problem);
         }
