@@ -18,7 +18,7 @@ use super::failure::{Phase, failed, late, nobody, refused, said, shown};
 use super::input::RefusedRecipient;
 use super::line::{Line, NoStartTls, start_tls};
 use super::message::Written;
-use super::settings::{SmtpSettings, Tls};
+use super::settings::{Protection, SmtpSettings};
 use crate::egress::EgressClient;
 
 /// Messages over one connection: servers end it after some hundreds.
@@ -75,14 +75,14 @@ impl Connection {
         let connected = client.connect(&settings.host, settings.port, settings.connect_timeout).await?;
         let (trust, mut stream) = (settings.trust.as_ref(), connected.stream);
         let line = match (settings.tls, trust) {
-            (Tls::Tls, Some(trust)) => Line::tls(trust.connect(&settings.host, stream).await?, false),
-            (Tls::Starttls, Some(trust)) => {
+            (Protection::Tls, Some(trust)) => Line::tls(trust.connect(&settings.host, stream).await?, false),
+            (Protection::Starttls, Some(trust)) => {
                 start_tls(&mut stream, &settings.hello).await.map_err(no_tls)?;
                 Line::tls(trust.connect(&settings.host, stream).await?, true)
             }
-            (Tls::Tls | Tls::Starttls, None) => return Err(unreachable("TLS is not set up")),
-            (Tls::None, _) if connected.inside => Line::clear(stream),
-            (Tls::None, _) => {
+            (Protection::Tls | Protection::Starttls, None) => return Err(unreachable("TLS is not set up")),
+            (Protection::None, _) if connected.inside => Line::clear(stream),
+            (Protection::None, _) => {
                 let detail = "mail goes in clear only to addresses inside: set `tls` to `tls` or `starttls`";
                 return Err(CallError::new(CallErrorKind::DestinationForbidden, Sent::No, detail));
             }

@@ -123,7 +123,7 @@ pub(super) fn check(settings: &SmtpSettings, input: &SendInput) -> Vec<FieldErro
     match &input.from {
         Some(from) => told(&mut problems, "/from", mailbox(from)),
         None if settings.from.is_none() => {
-            problems.push(FieldError::new("/from", "the settings name no sender: give one"))
+            problems.push(FieldError::new("/from", "the settings name no sender: give one"));
         }
         None => {}
     }
@@ -155,7 +155,7 @@ fn check_attachments(settings: &SmtpSettings, input: &SendInput, problems: &mut 
     let mut bytes = input.text.as_ref().map_or(0, String::len) + input.html.as_ref().map_or(0, String::len);
     for (index, attachment) in input.attachments.iter().enumerate() {
         let mut refuse = |field: &str, problem: &str| {
-            problems.push(FieldError::new(format!("/attachments/{index}/{field}"), problem))
+            problems.push(FieldError::new(format!("/attachments/{index}/{field}"), problem));
         };
         if attachment.filename.contains(['/', '\\', '"']) || attachment.filename.chars().any(char::is_control) {
             refuse("filename", "a file's name has no path, quotes or control characters");

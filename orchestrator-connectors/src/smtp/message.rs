@@ -18,6 +18,8 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
 }
 
+type Add = fn(MessageBuilder, Mailbox) -> MessageBuilder;
+
 /// Writes the message.
 ///
 /// # Errors
@@ -36,7 +38,7 @@ pub(super) fn write(
     if let Some(reply_to) = &input.reply_to {
         builder = builder.reply_to(mailbox(reply_to)?);
     }
-    let lists: [(&[String], fn(MessageBuilder, Mailbox) -> MessageBuilder); 3] = [
+    let lists: [(&[String], Add); 3] = [
         (&input.to, |builder, mailbox| builder.to(mailbox)),
         (&input.cc, |builder, mailbox| builder.cc(mailbox)),
         // Nobody sees who else got it: they stand in the envelope only.

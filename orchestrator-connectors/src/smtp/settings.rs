@@ -25,7 +25,7 @@ pub(super) struct SettingsDocument {
     port: Option<u16>,
     /// How the connection is protected.
     #[serde(default)]
-    tls: Tls,
+    tls: Protection,
     /// The sender of messages that name none: `a@b.example` or `Name <a@b.example>`.
     #[schemars(length(max = 320))]
     from: Option<String>,
@@ -77,7 +77,7 @@ fn max_message() -> u32 {
 /// How a connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Tls {
+pub(super) enum Protection {
     /// TLS from the first byte.
     #[default]
     Tls,
@@ -92,7 +92,7 @@ pub(super) enum Tls {
 pub(super) struct SmtpSettings {
     pub(super) host: Host,
     pub(super) port: u16,
-    pub(super) tls: Tls,
+    pub(super) tls: Protection,
     pub(super) trust: Option<TlsTrust>,
     pub(super) from: Option<Mailbox>,
     pub(super) hello: ClientId,
@@ -121,7 +121,7 @@ impl SmtpSettings {
             .map(|text| mailbox(&text).map_err(|problem| problems.push(FieldError::new("/from", problem))).ok());
         let from = from.flatten();
         let trust = match (document.tls, &document.ca_certificates) {
-            (Tls::None, None) => Ok(None),
+            (Protection::None, None) => Ok(None),
             (_, None) => system().map(Some),
             (_, Some(pem)) => TlsTrust::new(Some(pem)).map(Some),
         };
@@ -134,9 +134,9 @@ impl SmtpSettings {
         let hello = document.hello_name.or(domain).unwrap_or_else(|| "localhost".to_owned());
         let (Ok(host), Ok(trust), true) = (host, trust, problems.is_empty()) else { return Err(problems) };
         let default_port = match document.tls {
-            Tls::Tls => 465,
-            Tls::Starttls => 587,
-            Tls::None => 25,
+            Protection::Tls => 465,
+            Protection::Starttls => 587,
+            Protection::None => 25,
         };
         Ok(Self {
             host,

@@ -12,10 +12,12 @@ use crate::connector::{CallContext, CallError, CallErrorKind, CallPlan, Connecto
 
 type Health = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
 
+pub(super) type Ask<C> = Box<dyn Fn(Arc<C>, CallContext) -> Health + Send + Sync>;
+
 /// What the connectors of a kind share.
 pub(super) struct Operations<C> {
     pub(super) known: Vec<Box<dyn Known<C>>>,
-    pub(super) health: Option<Box<dyn Fn(Arc<C>, CallContext) -> Health + Send + Sync>>,
+    pub(super) health: Option<Ask<C>>,
 }
 
 impl<C> Operations<C> {
