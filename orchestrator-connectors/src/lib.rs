@@ -5,9 +5,11 @@
 pub mod callback;
 pub mod egress;
 pub mod http;
+pub mod s3;
 pub mod smtp;
 
 pub use callback::HttpCallbacks;
 pub use egress::{EgressClient, EgressPolicy};
 pub use http::HttpKind;
+pub use s3::S3Kind;
 pub use smtp::SmtpKind;

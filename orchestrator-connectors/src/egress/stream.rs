@@ -1,13 +1,13 @@
 //! Connections for what is not HTTP, to addresses that were judged.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_core::connector::{CallError, CallErrorKind, Sent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use url::Host;
+use url::{Host, Url};
 
 use super::client::EgressClient;
 use super::policy::{EgressPolicy, Forbidden};
@@ -34,13 +34,7 @@ impl EgressClient {
     }
 
     async fn connect_in_turn(&self, host: &Host, port: u16) -> Result<Connected, CallError> {
-        let addresses = match host {
-            Host::Ipv4(address) => Arc::from([(*address).into()]),
-            Host::Ipv6(address) => Arc::from([(*address).into()]),
-            Host::Domain(name) => {
-                self.names().addresses(name).await.map_err(|problem| unreachable(&problem.to_string()))?
-            }
-        };
+        let addresses = self.addresses(host).await?;
         let judged = addresses.iter().map(|address| SocketAddr::new(address.to_canonical(), port));
         let reachable: Vec<SocketAddr> =
             judged.filter(|address| self.policy().check_address(*address).is_ok()).collect();
@@ -55,6 +49,27 @@ impl EgressClient {
             }
         }
         Err(unreachable("no connection to the upstream could be made"))
+    }
+
+    /// Whether all addresses of a URL's host lie inside: they are not of the public internet. That the install allows them
+    /// is seen to when they are connected to.
+    ///
+    /// # Errors
+    /// The host's name is not known.
+    pub(crate) async fn leads_inside(&self, url: &Url) -> Result<bool, CallError> {
+        let Some(host) = url.host() else { return Ok(false) };
+        let addresses = self.addresses(&host.to_owned()).await?;
+        Ok(addresses.iter().all(|address| EgressPolicy::is_inside(*address)))
+    }
+
+    async fn addresses(&self, host: &Host) -> Result<Arc<[IpAddr]>, CallError> {
+        match host {
+            Host::Ipv4(address) => Ok(Arc::from([(*address).into()])),
+            Host::Ipv6(address) => Ok(Arc::from([(*address).into()])),
+            Host::Domain(name) => {
+                self.names().addresses(name).await.map_err(|problem| unreachable(&problem.to_string()))
+            }
+        }
     }
 }
 

@@ -39,7 +39,8 @@ fn python(packages: &[&str]) -> PathBuf {
     interpreter
 }
 
-/// A server that tells what happens to it on its standard output, in lines of JSON. Dropping it ends it.
+/// A server that tells what happens to it on its standard output, in lines of JSON, and ends with its standard input:
+/// when this is dropped, and also when the tests are killed.
 pub(crate) struct Server {
     _child: Child,
     lines: mpsc::UnboundedReceiver<String>,
@@ -54,7 +55,7 @@ impl Server {
         let interpreter = interpreter.await.unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
         let mut command = Command::new(interpreter);
-        command.arg("-u").arg(script).args(arguments).stdout(Stdio::piped()).kill_on_drop(true);
+        command.arg("-u").arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
         let (tell, lines) = mpsc::unbounded_channel();

@@ -1,4 +1,5 @@
-"""A mail server for tests (aiosmtpd). Tells the port it has, and then each message that it took, as lines of JSON.
+"""A mail server for tests (aiosmtpd). Tells the port it has, and then each message that it took, as lines of JSON. Ends with its standard
+input.
 
 Arguments: the mode (`tls`, `starttls` or `clear`), and for the first two the files of certificate and key. Who logs in is
 `user` with `open sesame`. Recipients whose names begin with `no-` or `later-` are refused for good or for now.
@@ -9,12 +10,15 @@ import base64
 import email
 import email.policy
 import json
+import os
 import ssl
 import sys
+import threading
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 MODE = sys.argv[1]
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 
 
 def told(what):
