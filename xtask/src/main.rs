@@ -5,8 +5,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to the terminal")]
 
+mod clients;
 mod lint;
 mod names;
+mod openapi;
 mod test;
 mod tools;
 
@@ -24,6 +26,8 @@ usage: cargo xtask <chore> [arguments]
   lint           names, formatting, clippy, documentation, licences and sources, advisories
   names          house rules that a look at the files can check, and which invariants have tests
   interleavings  every interleaving of what the policies' threads share, by loom
+  openapi        whether docs/openapi.json is what the code says; `--write` makes it so
+  clients        TypeScript and Python clients of the document, generated, compiled, run against the mock server
   bench [ARGS]   the benchmarks of whole loads; ARGS go to `cargo bench`
   bench-policy [ARGS]  the benchmarks of the policy layers, beside their peers
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
@@ -48,6 +52,9 @@ fn chore() -> Result<()> {
         Some("names") if rest.is_empty() => names::names(),
         Some("interleavings") if rest.is_empty() => test::interleavings(),
         Some("bench-policy") => run(cargo(["bench", "--package", "orchestrator-bench-policy", "--locked"]).args(rest)),
+        Some("openapi") if rest.is_empty() => openapi::openapi(false),
+        Some("openapi") if rest == ["--write"] => openapi::openapi(true),
+        Some("clients") if rest.is_empty() => clients::clients(),
         Some("bench") => run(cargo(["bench", "--package", "orchestrator-benches", "--locked"]).args(rest)),
         Some("demo") => {
             let demo = ["run", "--release", "--locked", "--bin", "orchestrator", "--", "demo"];
