@@ -102,6 +102,7 @@ fn a_call_that_goes_well_allocates_nothing() {
     for after in [0, 1, 5] {
         let state = PolicyState::new(&policy);
         let mut service = stack(&policy, &state, classify_fn(classify), NoObserver, Upstream { after });
+        println!("the future of a call: {} bytes", size_of_val(&service.call(Call)));
         // What the runtime and the thread set up once is not the stack's.
         assert_eq!(polled_to_its_end(&mut service), Ok(200));
         let counted = allocation_counter::measure(|| {

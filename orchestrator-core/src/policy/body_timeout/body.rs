@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::BoxError;
 
 use crate::policy::observe::{PolicyEvent, Scope};
+use crate::policy::request::Until;
 use crate::policy::timer::Timer;
 
 /// The body did not end within its timeout.
@@ -23,15 +23,14 @@ pin_project! {
         body: Option<B>,
         #[pin]
         timer: Timer,
-        started: Instant,
-        until: Instant,
+        until: Until,
         scope: Sc,
     }
 }
 
 impl<B, Sc> TimeoutBody<B, Sc> {
-    pub(super) fn new(body: B, started: Instant, until: Instant, scope: Sc) -> Self {
-        Self { body: Some(body), timer: Timer::unset(), started, until, scope }
+    pub(super) fn new(body: B, until: Until, scope: Sc) -> Self {
+        Self { body: Some(body), timer: Timer::unset(), until, scope }
     }
 }
 
@@ -48,8 +47,8 @@ where
         let mut this = self.project();
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         // The timer goes first: a body that drips is always ready with a little more.
-        if this.timer.poll(|| *this.until, cx).is_ready() {
-            this.scope.event(PolicyEvent::DeadlineExceeded { total: this.started.elapsed() });
+        if this.timer.poll(|| this.until.moment(), cx).is_ready() {
+            this.scope.event(PolicyEvent::DeadlineExceeded { total: this.until.elapsed() });
             // Whoever keeps this body does not keep the connection.
             this.body.set(None);
             return Poll::Ready(Some(Err(BodyTimedOut.into())));

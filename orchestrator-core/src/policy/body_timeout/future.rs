@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use super::TimeoutBody;
+use crate::policy::request::Until;
 
 pin_project! {
     /// The response, its body under the timeout.
@@ -15,14 +15,13 @@ pin_project! {
         #[pin]
         call: F,
         scope: Option<Sc>,
-        started: Instant,
-        until: Instant,
+        until: Until,
     }
 }
 
 impl<F, Sc> ResponseFuture<F, Sc> {
-    pub(super) fn new(call: F, started: Instant, until: Instant, scope: Sc) -> Self {
-        Self { call, scope: Some(scope), started, until }
+    pub(super) fn new(call: F, until: Until, scope: Sc) -> Self {
+        Self { call, scope: Some(scope), until }
     }
 }
 
@@ -36,6 +35,6 @@ where
         let this = self.project();
         let response = ready!(this.call.poll(cx))?;
         let Some(scope) = this.scope.take() else { return Poll::Pending };
-        Poll::Ready(Ok(response.map(|body| TimeoutBody::new(body, *this.started, *this.until, scope))))
+        Poll::Ready(Ok(response.map(|body| TimeoutBody::new(body, *this.until, scope))))
     }
 }

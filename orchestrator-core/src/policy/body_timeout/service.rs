@@ -7,7 +7,7 @@ use tower::Service;
 
 use super::{ResponseFuture, TimeoutBody};
 use crate::policy::observe::{NoObserver, Observe};
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until};
 
 /// Bounds the bodies of answers by a timeout.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let scope = self.observer.scope(&request);
-        let (started, until) = deadline(&request, self.total);
-        ResponseFuture::new(self.inner.call(request), started, until, scope)
+        let until = Until::of(&request, self.total);
+        ResponseFuture::new(self.inner.call(request), until, scope)
     }
 }

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use crate::policy::observe::{PolicyEvent, Scope};
 use crate::policy::rejection::DeadlineExceeded;
+use crate::policy::request::Until;
 use crate::policy::timer::Timer;
 
 pin_project! {
@@ -16,8 +16,7 @@ pin_project! {
     pub struct ResponseFuture<F, Sc> {
         #[pin]
         state: State<F>,
-        started: Instant,
-        until: Instant,
+        until: Until,
         scope: Sc,
     }
 }
@@ -31,8 +30,8 @@ pin_project! {
 }
 
 impl<F, Sc> ResponseFuture<F, Sc> {
-    pub(super) fn new(call: F, started: Instant, until: Instant, scope: Sc) -> Self {
-        Self { state: State::Running { call, timer: Timer::unset() }, started, until, scope }
+    pub(super) fn new(call: F, until: Until, scope: Sc) -> Self {
+        Self { state: State::Running { call, timer: Timer::unset() }, until, scope }
     }
 }
 
@@ -52,8 +51,8 @@ where
             this.state.set(State::Ended);
             return Poll::Ready(result);
         }
-        ready!(timer.poll(|| *this.until, cx));
-        this.scope.event(PolicyEvent::DeadlineExceeded { total: this.started.elapsed() });
+        ready!(timer.poll(|| this.until.moment(), cx));
+        this.scope.event(PolicyEvent::DeadlineExceeded { total: this.until.elapsed() });
         this.state.set(State::Ended);
         Poll::Ready(Err(DeadlineExceeded.into()))
     }

@@ -9,7 +9,7 @@ use super::ResponseFuture;
 use crate::policy::moment::Section;
 use crate::policy::observe::{NoObserver, Observe};
 use crate::policy::rejection::DeadlineExceeded;
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until};
 
 /// Bounds each call by a total deadline.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ where
         // From here to the service itself it is one moment.
         let _moment = Section::open();
         let scope = self.observer.scope(&request);
-        let (started, until) = deadline(&request, self.total);
-        ResponseFuture::new(self.inner.call(request), started, until, scope)
+        let until = Until::of(&request, self.total);
+        ResponseFuture::new(self.inner.call(request), until, scope)
     }
 }

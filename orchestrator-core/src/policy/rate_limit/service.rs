@@ -10,7 +10,7 @@ use super::{Limiter, ResponseFuture};
 use crate::policy::moment;
 use crate::policy::observe::{NoObserver, Observe, PolicyEvent, Scope};
 use crate::policy::rejection::RateLimited;
-use crate::policy::request::{PolicyRequest, deadline, taken};
+use crate::policy::request::{PolicyRequest, Until, taken};
 
 /// Bounds how often a service is called.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ where
         if let Some(longest) = self.longest_wait
             && request.may_wait()
         {
-            let (_, until) = deadline(&request, longest);
+            let until = Until::of(&request, longest).moment();
             let now = moment::now();
             if wait <= until.saturating_duration_since(now) {
                 let waiting = limiter.queue();

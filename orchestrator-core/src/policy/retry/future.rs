@@ -16,7 +16,7 @@ use super::state::{Attempt, Next, Plan};
 use crate::policy::backoff::Schedule;
 use crate::policy::classify::{Class, Classify};
 use crate::policy::observe::{AttemptEnd, PolicyEvent, Scope, WaitReason};
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until};
 
 pin_project! {
     /// The result of the last attempt.
@@ -35,7 +35,7 @@ pin_project! {
         again: Option<(S, Req)>,
         plan: Arc<Plan<B>>,
         classify: C,
-        until: Option<Instant>,
+        until: Option<Until>,
         waited: Duration,
     }
 }
@@ -106,7 +106,7 @@ where
         let mut running = Running { scope, number: 0, started: None };
         running.start(Duration::ZERO, None);
         let (again, until, call) = if plan.max_attempts > 1 && request.retry_allowed() {
-            let until = plan.total.map(|total| deadline(&request, total).1);
+            let until = plan.total.map(|total| Until::of(&request, total));
             (Some((service.clone(), request.clone())), until, service.call(request))
         } else {
             (None, None, service.call(request))
@@ -157,7 +157,7 @@ where
                 idempotent: this.again.as_ref().is_some_and(|(_, request)| request.idempotent()),
                 allowed: this.again.is_some(),
                 previous: *this.waited,
-                left: this.until.map(|until| until.saturating_duration_since(Instant::now())),
+                left: this.until.map(|until| until.left()),
             };
             match this.plan.next(attempt, &mut fastrand::Rng::new()) {
                 Next::Return => return Poll::Ready(result),
