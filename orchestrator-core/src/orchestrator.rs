@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::execute::{Call, Executed, Executions, execute};
 use crate::jobs::{DeadLetters, Jobs};
-use crate::secrets::Secrets;
+use crate::secrets::{Keys, Secrets};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{Inbox, Webhooks};
 use crate::workspaces::Workspaces;
@@ -36,6 +36,8 @@ pub struct Health {
     pub dropped_records: u64,
     /// Connectors and callbacks whose policies remember something.
     pub lanes: usize,
+    /// How many secret references could be had when this node last looked.
+    pub secrets: crate::secrets::SecretCounts,
 }
 
 /// The engine. Clones share it.
@@ -113,6 +115,12 @@ impl Orchestrator {
     #[must_use]
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets(&self.0)
+    }
+
+    /// The install's keys.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(&self.0)
     }
 
     /// Operators and their roles.
@@ -193,6 +201,7 @@ impl Orchestrator {
             lost_leases: worker.lost(),
             dropped_records: self.0.recorder.dropped(),
             lanes: self.0.states.len(),
+            secrets: self.0.secret_board.counts(),
         })
     }
 
