@@ -18,7 +18,7 @@ use super::api::{Api, VaultError};
 use super::backoff::Backoff;
 use super::login::{Login, login};
 
-/// A token that ends sooner is not used for another call.
+/// A token that ends sooner is not used for another call; of a short life, a tenth of it.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long the keeper waits when there is nothing to be kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ pub(super) struct Session {
     /// Counts logins, so that who finds a session revoked ends that one and no later one.
     number: u64,
     renewable: bool,
-    /// When it is to be renewed, and when it ends; never, if its token has no end.
+    /// When it is to be renewed, and when it is used last; never, if its token has no end.
     times: Option<(Instant, Instant)>,
 }
 
@@ -38,12 +38,12 @@ impl Session {
         let life = Duration::from_secs(login.ttl);
         // Not all nodes at once.
         let renewed = life.mul_f64(0.6 + fastrand::f64() * 0.06);
-        let times = (login.ttl > 0).then(|| (now + renewed, now + life));
+        let times = (login.ttl > 0).then(|| (now + renewed, now + life - MARGIN.min(life / 10)));
         Self { token: login.token, number, renewable: login.renewable, times }
     }
 
     fn is_open(&self, now: Instant) -> bool {
-        self.times.is_none_or(|(_, end)| now + MARGIN < end)
+        self.times.is_none_or(|(_, last)| now < last)
     }
 }
 

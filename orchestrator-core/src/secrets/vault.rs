@@ -171,9 +171,12 @@ mod tests {
         }
     }
 
-    /// Versions by number, and how long ago each was written.
+    /// A text, and how long ago it was written.
+    type Version = (Result<&'static str, SecretError>, Duration);
+
+    /// Versions by number.
     #[derive(Default)]
-    struct Kv(Mutex<BTreeMap<u64, (Result<&'static str, SecretError>, Duration)>>);
+    struct Kv(Mutex<BTreeMap<u64, Version>>);
 
     #[async_trait]
     impl VaultReader for Kv {
