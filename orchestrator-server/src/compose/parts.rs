@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, Vault};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind, Vault};
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
@@ -38,6 +38,8 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Re
         .store(store)
         .install_keys(keys.clone())
         .connector(HttpKind::new(client.clone()))
+        .connector(SmtpKind::new(client.clone()))
+        .connector(S3Kind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);

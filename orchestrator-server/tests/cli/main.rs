@@ -9,6 +9,7 @@ mod doctor;
 mod jobs;
 mod keys;
 mod kit;
+mod policies;
 mod serving;
 mod webhooks;
 mod workspaces;
