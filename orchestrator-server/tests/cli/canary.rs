@@ -3,6 +3,7 @@
 //!
 //! Who searches must find: in each place each canary is planted first, in each form, and found.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -14,6 +15,8 @@ use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use serde_json::{Value, json};
 
 use crate::kit::{Install, Server, finish, get};
+
+const FORGED: &str = "forged credential";
 
 /// A secret that must not be found.
 struct Canary {
@@ -29,7 +32,7 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<Vec<u8>>)> {
         (0..3)
             .map(|before| {
                 let text = encode(&[&vec![b' '; before][..], bytes].concat());
-                let (cut, end) = ([0, 2, 3][before], if (bytes.len() + before) % 3 == 0 { 0 } else { 1 });
+                let (cut, end) = ([0, 2, 3][before], usize::from(!(bytes.len() + before).is_multiple_of(3)));
                 text.as_bytes()[cut..text.len() - end].to_vec()
             })
             .collect()
@@ -45,28 +48,46 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("url", vec![url.clone().into_bytes(), url.replace('+', "%20").to_lowercase().into_bytes()]),
         (
             "json",
-            vec![escaped[1..escaped.len() - 1].as_bytes().to_vec(), twice[1..twice.len() - 1].as_bytes().to_vec()],
+            vec![escaped.as_bytes()[1..escaped.len() - 1].to_vec(), twice.as_bytes()[1..twice.len() - 1].to_vec()],
         ),
     ]
 }
 
-fn holds(place: &[u8], needle: &[u8]) -> bool {
-    let Some(first) = needle.first() else { return false };
-    let mut at = 0;
-    while let Some(found) = place[at..].iter().position(|byte| byte == first) {
-        at += found;
-        if place[at..].starts_with(needle) {
-            return true;
-        }
-        at += 1;
-    }
-    false
+/// Every form of every canary, looked for in one go.
+struct Search {
+    needles: Vec<(&'static str, &'static str, Vec<u8>)>,
+    /// By the first two bytes: which needles may begin there.
+    begins: Vec<Vec<usize>>,
 }
 
-/// In which forms the secret is in the place.
-fn found(place: &[u8], canary: &Canary) -> Vec<&'static str> {
-    let forms = forms(&canary.value).into_iter();
-    forms.filter(|(_, needles)| needles.iter().any(|needle| holds(place, needle))).map(|(form, _)| form).collect()
+impl Search {
+    fn of(canaries: &[Canary]) -> Self {
+        let (mut needles, mut begins) = (Vec::new(), vec![Vec::new(); 1 << 16]);
+        for canary in canaries {
+            for (form, texts) in forms(&canary.value) {
+                for needle in texts {
+                    assert!(needle.len() >= 16, "{} as {form} is too short to be told from chance", canary.kind);
+                    begins[usize::from(needle[0]) << 8 | usize::from(needle[1])].push(needles.len());
+                    needles.push((canary.kind, form, needle));
+                }
+            }
+        }
+        Self { needles, begins }
+    }
+
+    /// Which needles are in the place, by their numbers.
+    fn found(&self, place: &[u8]) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        for at in 1..place.len() {
+            let begins = usize::from(place[at - 1]) << 8 | usize::from(place[at]);
+            for needle in &self.begins[begins] {
+                if place[at - 1..].starts_with(&self.needles[*needle].2) {
+                    found.insert(*needle);
+                }
+            }
+        }
+        found
+    }
 }
 
 /// An upstream or vault that answers each request by a function of its head.
@@ -341,7 +362,7 @@ fn inv_23_no_canary_is_found_anywhere_and_every_planted_one_is() {
         Canary { kind: "exec token", value: exec },
         Canary { kind: "password in a URL", value: password },
         Canary { kind: "secret in clear", value: in_clear },
-        Canary { kind: "forged credential", value: forged.clone() },
+        Canary { kind: FORGED, value: forged },
     ];
     for line in fs::read_to_string(install.path("orchestrator-data/kek")).unwrap().lines() {
         canaries.push(Canary { kind: "install key", value: line.to_owned() });
@@ -362,29 +383,20 @@ fn inv_23_no_canary_is_found_anywhere_and_every_planted_one_is() {
     assert!(text(1).contains("job.dead") && text(1).contains("webhook.received"), "{}", text(1));
     assert!(text(2).contains("orchestrator_secret_refs{status=\"missing\"}"), "{}", text(2));
     assert!(text(3).contains("\"TRACE\""));
-    assert!(places[4..].iter().any(|(_, bytes)| holds(bytes, b"secret.rotated")));
+    let files = places[4..].iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect::<String>();
+    assert!(files.contains("secret.rotated") && files.contains("secret.rotate_kek"), "the store is among the files");
+    let search = Search::of(&canaries);
+    let planted: Vec<u8> = search.needles.iter().flat_map(|needle| [b"\n", &needle.2[..]].concat()).collect();
+    let mut leaks = Vec::new();
     for (place, bytes) in &mut places {
         let end = bytes.len();
-        for canary in &canaries {
-            for (form, needles) in forms(&canary.value) {
-                for needle in needles {
-                    bytes.extend_from_slice(&needle);
-                    let seen = found(bytes, canary).contains(&form);
-                    bytes.truncate(end);
-                    assert!(seen, "planted and not found: {} as {form} in {place}", canary.kind);
-                }
-            }
-        }
-    }
-    let mut leaks = Vec::new();
-    for (place, bytes) in &places {
-        for canary in &canaries {
-            // What a caller says of a connector's name comes back to that caller.
-            if canary.value == forged && place == "the answers" {
-                continue;
-            }
-            for form in found(bytes, canary) {
-                leaks.push(format!("{} as {form} in {place}", canary.kind));
+        bytes.extend_from_slice(&planted);
+        assert_eq!(search.found(bytes).len(), search.needles.len(), "planted in {place} and not found");
+        bytes.truncate(end);
+        for (kind, form, _) in search.found(bytes).into_iter().map(|needle| &search.needles[needle]) {
+            // What a caller calls a connector comes back to that caller.
+            if !(*kind == FORGED && place == "the answers") {
+                leaks.push(format!("{kind} as {form} in {place}"));
             }
         }
     }
