@@ -35,7 +35,8 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is no such secret.
     pub async fn rotate_secret_over(&self, name: &Name, request: &RotateSecretRequest) -> Result<SecretView, Error> {
-        self.client.body(&Call::post(self.path(["secrets", name.as_str(), "rotate"])).json(request)).await
+        let call = Call::post("rotate_secret", self.path(["secrets", name.as_str(), "rotate"])).json(request);
+        self.client.body(&call).await
     }
 
     /// How every secret reference stands.
@@ -50,7 +51,7 @@ impl Client {
     /// # Errors
     /// An [`Error`].
     pub async fn install_keys(&self) -> Result<InstallKeysView, Error> {
-        self.body(&Call::get(["secrets", "keys"])).await
+        self.body(&Call::get("list_install_keys", ["secrets", "keys"])).await
     }
 
     /// Begins to rotate the install's key; [`install_keys`](Self::install_keys) tells how far it is.
@@ -58,6 +59,6 @@ impl Client {
     /// # Errors
     /// An [`Error`]; 409 if a rotation is under way.
     pub async fn rotate_install_key(&self, request: &RotateKekRequest) -> Result<KeyRotationView, Error> {
-        self.body(&Call::post(["secrets", "rotate-kek"]).json(request)).await
+        self.body(&Call::post("rotate_install_key", ["secrets", "rotate-kek"]).json(request)).await
     }
 }
