@@ -70,6 +70,7 @@ fn read_entry(row: &SqliteRow) -> Result<InboxRecord, Unreadable> {
         body_kept: value(row, "body_kept")?,
         duplicates: number(row, "duplicates")?,
         job: bits_opt(row, "job")?.map(JobId::from_bits),
+        given_up: value(row, "given_up")?,
     })
 }
 
@@ -149,6 +150,20 @@ impl Ingest {
     }
 }
 
+/// Notes that the job that delivers an entry was purged.
+pub(crate) async fn give_up(batch: &mut Batch<'_>, workspace: &WorkspaceId, job: JobId) -> Result<(), Failure> {
+    const SUBJECT: &str = "SELECT subject FROM jobs WHERE workspace = ?1 AND id = ?2";
+    const NOTE: &str = "UPDATE inbox SET given_up = 1 WHERE workspace = ?1 AND id = ?2 AND job = ?3";
+    let (workspace, job) = (workspace.as_str(), id_bytes(job.bits()));
+    let found = sqlx::query(SUBJECT).bind(workspace).bind(&job).fetch_optional(&mut *batch.conn).await?;
+    let subject = found.map(|row| value::<Option<String>>(&row, "subject")).transpose()?.flatten();
+    if let Some(entry) = subject.and_then(|subject| subject.parse::<InboxId>().ok()) {
+        let note = sqlx::query(NOTE).bind(workspace).bind(id_bytes(entry.bits())).bind(&job);
+        note.execute(&mut *batch.conn).await?;
+    }
+    Ok(())
+}
+
 struct Redeliver {
     workspace: WorkspaceId,
     id: InboxId,
@@ -164,7 +179,7 @@ impl Op for Redeliver {
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<bool, Failure> {
         const KNOWN: &str = "SELECT seq FROM inbox WHERE workspace = ?1 AND id = ?2";
-        const NOTE: &str = "UPDATE inbox SET job = ?2 WHERE seq = ?1";
+        const NOTE: &str = "UPDATE inbox SET job = ?2, given_up = 0 WHERE seq = ?1";
         let known = sqlx::query(KNOWN).bind(self.workspace.as_str()).bind(id_bytes(self.id.bits()));
         let Some(row) = known.fetch_optional(&mut *batch.conn).await? else {
             return Ok(false);

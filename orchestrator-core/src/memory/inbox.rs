@@ -7,7 +7,7 @@ use bytes::Bytes;
 use orchestrator_types::{InboxId, JobId, Name, Timestamp, WorkspaceId};
 
 use super::{MemoryStore, State, Transaction};
-use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobKind, NewInbox, NewJob, StoreError};
+use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobKind, JobRecord, NewInbox, NewJob, StoreError};
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -75,6 +75,15 @@ impl State {
     fn delivered(&self, workspace: &WorkspaceId, record: &InboxRecord) -> bool {
         let job = record.job.and_then(|job| self.jobs.record(workspace, job));
         job.is_none_or(|job| job.state.is_terminal())
+    }
+
+    /// Notes that the delivery of an entry was purged.
+    pub(super) fn give_up(&mut self, workspace: &WorkspaceId, job: &JobRecord) {
+        let entry = job.job.subject.as_ref().and_then(|subject| subject.parse().ok());
+        let record = entry.and_then(|id| self.inbox.entry_mut(workspace, id));
+        if let Some(record) = record.filter(|record| record.job == Some(job.job.id)) {
+            record.given_up = true;
+        }
     }
 
     /// Up to `limit` ended entries taken in before `before`.
@@ -152,7 +161,7 @@ fn ingest(
     let (id, known, job) = (entry.id, Known::of(workspace, &entry), delivering(&jobs));
     let inbox = &mut transaction.state.inbox;
     inbox.known.insert(known, id);
-    let record = InboxRecord { entry, body_kept: true, duplicates: 0, job };
+    let record = InboxRecord { entry, body_kept: true, duplicates: 0, job, given_up: false };
     inbox.entries.entry(workspace.clone()).or_default().insert(id, record);
     transaction.tell(workspace, events);
     transaction.accept(workspace, jobs);
@@ -189,6 +198,7 @@ impl InboxStore for MemoryStore {
             let enqueued = job.filter(|job| transaction.state.jobs.record(workspace, *job).is_some());
             if let (Some(record), Some(job)) = (transaction.state.inbox.entry_mut(workspace, id), enqueued) {
                 record.job = Some(job);
+                record.given_up = false;
             }
             true
         }))

@@ -63,6 +63,8 @@ pub struct InboxRecord {
     pub duplicates: u64,
     /// The newest job that delivers it.
     pub job: Option<JobId>,
+    /// Whether that job was purged: what is gone then was never delivered.
+    pub given_up: bool,
 }
 
 /// What became of it.

@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use orchestrator_types::WorkspaceId;
 
 pub use control::{
-    CommitError, Committed, ControlChange, ControlStore, Expect, NewAudit, Owner, Record, RecordKind, RecordWrite,
-    Route, RouteKey, RouteOwner,
+    CommitError, Committed, ControlChange, ControlStore, DEFAULT_WORKSPACES, Expect, NewAudit, Owner, Record,
+    RecordKind, RecordWrite, Route, RouteKey, RouteOwner,
 };
 pub use error::StoreError;
 pub use event::{EventFilter, EventLog, EventPage, NewEvent};
