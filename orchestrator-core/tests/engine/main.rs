@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod bundles;
 mod callbacks;
 mod config;
 mod dead_letters;
