@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_core::store::{Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, StoreError};
+use orchestrator_core::store::{Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, StoreError, delivering};
 use orchestrator_core::types::{InboxId, JobId, WorkspaceId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -132,7 +132,7 @@ impl Ingest {
             .bind(entry.body_hash.to_vec())
             .bind(entry.received_at.unix_ms())
             .bind(id_bytes(entry.trace_id.bits()))
-            .bind(entry.jobs.last().map(|job| id_bytes(job.id.bits())))
+            .bind(delivering(&entry.jobs).map(|job| id_bytes(job.bits())))
             .fetch_one(&mut *batch.conn)
             .await?;
         let seq: i64 = row.try_get("seq")?;
@@ -185,9 +185,9 @@ impl Op for Redeliver {
             return Ok(false);
         };
         let fresh = enqueue::accept(batch, &self.workspace, &self.enqueue).await?.fresh;
-        if let Some(job) = self.enqueue.jobs.last().filter(|_| fresh) {
+        if let Some(job) = delivering(&self.enqueue.jobs).filter(|_| fresh) {
             let seq: i64 = row.try_get("seq")?;
-            sqlx::query(NOTE).bind(seq).bind(id_bytes(job.id.bits())).execute(&mut *batch.conn).await?;
+            sqlx::query(NOTE).bind(seq).bind(id_bytes(job.bits())).execute(&mut *batch.conn).await?;
         }
         Ok(true)
     }

@@ -10,7 +10,7 @@ use orchestrator_core::types::{EventType, InboxId, WorkspaceId};
 
 use super::StoreHarness;
 use super::fixture::{
-    Steps, at_once, audit, audits, claim_one, delivery, died, event, kinds, list, name, newest_first, of, owner,
+    Steps, at_once, audit, audits, call, claim_one, delivery, died, event, kinds, list, name, newest_first, of, owner,
     settle, succeeded, sweep, webhook, workspace,
 };
 
@@ -189,6 +189,16 @@ pub async fn a_webhook_may_have_no_job(harness: &impl StoreHarness) {
     let found = entry(&*store, &workspace, asked.id).await;
     assert_eq!((found.job, found.entry.account, found.entry.event_type), (None, None, None));
     assert_eq!(kinds(&store, &workspace).await, [EventType::WebhookReceived]);
+}
+
+/// An entry is noted by the job that delivers it, whatever else is enqueued with it.
+pub async fn an_entry_is_noted_by_its_delivery(harness: &impl StoreHarness) {
+    let (store, workspace) = (harness.store().await, workspace("shop-dev"));
+    let mut asked = webhook("evt_1");
+    let (id, job) = (asked.id, asked.jobs[0].id);
+    asked.jobs.push(call("crm"));
+    ingest(&*store, &workspace, asked).await;
+    assert_eq!(entry(&*store, &workspace, id).await.job, Some(job));
 }
 
 /// A redelivery enqueues, audits, and is noted as the entry's job.

@@ -195,6 +195,7 @@ macro_rules! store_conformance {
                 a_redelivery_is_noted
                 a_redelivery_of_nothing_enqueues_nothing
                 inv_39_a_purged_delivery_is_noted_at_its_entry
+                an_entry_is_noted_by_its_delivery
             }
             requests {
                 inv_08_the_first_makes_the_call

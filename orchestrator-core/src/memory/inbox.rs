@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_types::{InboxId, JobId, Name, Timestamp, WorkspaceId};
+use orchestrator_types::{InboxId, Name, Timestamp, WorkspaceId};
 
 use super::{MemoryStore, State, Transaction};
-use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobKind, JobRecord, NewInbox, NewJob, StoreError};
+use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobRecord, NewInbox, StoreError, delivering};
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -33,12 +33,6 @@ impl Known {
             event_id: entry.event_id.clone(),
         }
     }
-}
-
-/// Which of the jobs delivers the entry: what it is noted by.
-fn delivering(jobs: &[NewJob]) -> Option<JobId> {
-    let delivery = jobs.iter().rev().find(|job| job.kind == JobKind::Webhook);
-    delivery.or(jobs.last()).map(|job| job.id)
 }
 
 impl Inbox {

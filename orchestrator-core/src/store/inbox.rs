@@ -8,7 +8,7 @@ use orchestrator_types::{InboxId, JobId, Name, Timestamp, TraceId, WorkspaceId};
 
 use super::error::StoreError;
 use super::event::NewEvent;
-use super::job::{Enqueue, NewJob};
+use super::job::{Enqueue, JobKind, NewJob};
 
 /// A verified webhook to take in.
 #[derive(Debug, Clone)]
@@ -50,6 +50,13 @@ impl NewInbox {
             None => format!("route:{}", self.route),
         }
     }
+}
+
+/// Which of the jobs of an entry delivers it: what the entry is noted by. The callback's, if there is one.
+#[must_use]
+pub fn delivering(jobs: &[NewJob]) -> Option<JobId> {
+    let delivery = jobs.iter().rev().find(|job| job.kind == JobKind::Webhook);
+    delivery.or(jobs.last()).map(|job| job.id)
 }
 
 /// A stored inbox entry.

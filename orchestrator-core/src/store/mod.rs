@@ -30,7 +30,7 @@ pub use control::{
 };
 pub use error::StoreError;
 pub use event::{EventFilter, EventLog, EventPage, NewEvent};
-pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox};
+pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox, delivering};
 pub use job::{
     Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter, JobKind,
     JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled, Settlement,
