@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod bundles;
 mod callbacks;
+mod checks;
 mod config;
 mod dead_letters;
 mod execute;
