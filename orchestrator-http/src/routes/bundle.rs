@@ -105,7 +105,7 @@ pub(super) async fn schema() -> Response {
 /// Whether YAML is named in `Accept` before JSON, or without it.
 fn wants_yaml(headers: &HeaderMap) -> bool {
     let wanted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds = wanted.flat_map(|value| value.split(',')).filter_map(|one| kind(one));
+    let mut kinds = wanted.flat_map(|value| value.split(',')).filter_map(kind);
     kinds.next() == Some(Syntax::Yaml)
 }
 

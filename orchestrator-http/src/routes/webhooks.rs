@@ -76,7 +76,7 @@ async fn ingest(
     api.metrics().webhook(provider, outcome);
     match ingress? {
         Ingress::Accepted(accepted) => {
-            Ok(match signature::provider(provider).and_then(|known| known.acknowledgement()) {
+            Ok(match signature::provider(provider).and_then(signature::WebhookProvider::acknowledgement) {
                 Some(text) => {
                     ([(CONTENT_TYPE, TEXT.to_owned()), (INBOX_ID, accepted.id.to_string())], text).into_response()
                 }
