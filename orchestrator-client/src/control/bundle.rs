@@ -6,8 +6,19 @@ use serde_json::Value;
 
 use super::workspace::Workspace;
 use crate::answer::Answer;
+use crate::client::Client;
 use crate::error::Error;
 use crate::transport::Call;
+
+impl Client {
+    /// The JSON Schema of bundles. Needs no token.
+    ///
+    /// # Errors
+    /// An [`Error`].
+    pub async fn bundle_schema(&self) -> Result<Value, Error> {
+        self.body(&Call::get("bundle_schema", ["schemas", "bundle.json"]).anonymous()).await
+    }
+}
 
 impl Workspace {
     /// The workspace as one document, without secrets.
@@ -15,7 +26,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn export_bundle(&self) -> Result<Bundle, Error> {
-        self.client.body(&Call::get(self.path(["bundle"]))).await
+        self.client.body(&Call::get("export_bundle", self.path(["bundle"]))).await
     }
 
     /// Makes the workspace what the document says, and makes it if it is absent. Importing the same again changes nothing.
@@ -24,7 +35,8 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 422 with a pointer to each mistake.
     pub async fn import_bundle(&self, bundle: &Bundle, dry_run: bool) -> Result<BundleResult, Error> {
-        let call = Call::put(self.path(["bundle"])).query("dry_run", dry_run.then_some(true)).json(bundle);
+        let call =
+            Call::put("import_bundle", self.path(["bundle"])).query("dry_run", dry_run.then_some(true)).json(bundle);
         self.client.body(&call).await
     }
 
@@ -53,6 +65,6 @@ impl Workspace {
     }
 
     fn import(&self, document: &Value, rename: bool) -> Call {
-        Call::put(self.path(["bundle"])).query("rename", rename.then_some(true)).json(document)
+        Call::put("import_bundle", self.path(["bundle"])).query("rename", rename.then_some(true)).json(document)
     }
 }

@@ -19,10 +19,10 @@ const YAML: &str = "application/yaml";
 
 /// Export a workspace
 ///
-/// Without secrets: it names them only. In YAML if that is what `Accept` asks for; always in the same order.
+/// Without secrets: it names them only. In YAML if `Accept` asks for `application/yaml`; always in the same order.
 #[utoipa::path(
     get, path = "/workspaces/{ws}/bundle", tag = "bundles", operation_id = "export_bundle",
-    responses((status = 200, description = "The workspace as one document", content((Bundle = "application/json"), (Bundle = "application/yaml"))))
+    responses((status = 200, description = "The workspace as one document", body = Bundle))
 )]
 pub(super) async fn export(
     State(api): State<Api>,
@@ -53,11 +53,12 @@ pub(super) struct ImportQuery {
 
 /// Import a workspace
 ///
-/// Creates it if it is absent. Importing the same again changes nothing. With `If-Match`, only if the active config is the
+/// The bundle may also come as `application/yaml`. Creates the workspace if it is absent. Importing the same again changes nothing. With `If-Match`, only if the active config is the
 /// one that the change was planned on.
 #[utoipa::path(
-    put, path = "/workspaces/{ws}/bundle", tag = "bundles", operation_id = "import_bundle", params(ImportQuery),
-    request_body(content((Bundle = "application/json"), (Bundle = "application/yaml"))),
+    put, path = "/workspaces/{ws}/bundle", tag = "bundles", operation_id = "import_bundle",
+    params(ImportQuery, ("If-Match" = Option<String>, Header, description = "The `ETag` of the config that the change was planned on")),
+    request_body = Bundle,
     responses((status = 200, description = "What is, or would be, different", body = BundleResult))
 )]
 pub(super) async fn import(
