@@ -15,6 +15,7 @@ mod follow;
 mod idempotency;
 mod isolation;
 mod jobs;
+mod keys;
 mod limits;
 mod misroute;
 mod product;
