@@ -41,6 +41,7 @@ pub struct EgressClient(Arc<Inner>);
 
 struct Inner {
     policy: EgressPolicy,
+    names: Names,
     elsewhere: reqwest::Client,
     /// One for each port of the install's own, since a resolver is not told the port.
     own_ports: HashMap<u16, reqwest::Client>,
@@ -67,13 +68,17 @@ impl EgressClient {
         for port in policy.own_ports() {
             own_ports.insert(port, client(port)?);
         }
-        Ok(Self(Arc::new(Inner { policy, elsewhere, own_ports })))
+        Ok(Self(Arc::new(Inner { policy, names, elsewhere, own_ports })))
     }
 
     /// What it lets through.
     #[must_use]
     pub fn policy(&self) -> &EgressPolicy {
         &self.0.policy
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     /// Makes one attempt. Any status is an answer.
