@@ -15,7 +15,10 @@ use crate::policy::rejection::BreakerOpen;
 
 pin_project! {
     /// The response, or [`BreakerOpen`].
-    pub struct ResponseFuture<F, C, Sc> {
+    pub struct ResponseFuture<F, C, Sc>
+    where
+        Sc: Scope,
+    {
         #[pin]
         state: State<F, C, Sc>,
     }
@@ -23,7 +26,10 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, C, Sc> {
+    enum State<F, C, Sc>
+    where
+        Sc: Scope,
+    {
         Refused { rejection: BreakerOpen },
         // The probe is given back after the call was dropped.
         Running { #[pin] call: F, counted: Option<Counted<C, Sc>> },
@@ -32,14 +38,14 @@ pin_project! {
 }
 
 /// A call that was let through. Dropped before its result is known, it counts as nothing.
-pub(super) struct Counted<C, Sc> {
+pub(super) struct Counted<C, Sc: Scope> {
     breaker: Arc<CircuitBreaker>,
     pass: Option<Pass>,
     classify: C,
     scope: Sc,
 }
 
-impl<C, Sc> Counted<C, Sc> {
+impl<C, Sc: Scope> Counted<C, Sc> {
     pub(super) fn new(breaker: Arc<CircuitBreaker>, pass: Pass, classify: C, scope: Sc) -> Self {
         Self { breaker, pass: Some(pass), classify, scope }
     }
@@ -60,15 +66,17 @@ impl<C, Sc: Scope> Counted<C, Sc> {
     }
 }
 
-impl<C, Sc> Drop for Counted<C, Sc> {
+impl<C, Sc: Scope> Drop for Counted<C, Sc> {
     fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            self.breaker.cancel(pass);
+        if let Some(pass) = self.pass.take()
+            && let Some(transition) = self.breaker.cancel(pass)
+        {
+            self.scope.event(transition.into());
         }
     }
 }
 
-impl<F, C, Sc> ResponseFuture<F, C, Sc> {
+impl<F, C, Sc: Scope> ResponseFuture<F, C, Sc> {
     pub(super) fn refused(rejection: BreakerOpen) -> Self {
         Self { state: State::Refused { rejection } }
     }

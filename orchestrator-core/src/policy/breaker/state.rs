@@ -154,8 +154,8 @@ impl Circuit {
             Class::Success | Class::Final => false,
             Class::Retryable { .. } => true,
             Class::Ignored => {
-                self.cancel(pass);
-                return None;
+                // Its result says nothing, and neither does how long it took to come.
+                return self.cancel(Pass { since: None, ..pass }, now);
             }
         };
         if pass.generation != self.generation {
@@ -194,12 +194,22 @@ impl Circuit {
         }
     }
 
-    /// A call that was let through will have no result: its probe can be used by another.
-    pub(crate) fn cancel(&mut self, pass: Pass) {
-        if pass.generation == self.generation
-            && let State::HalfOpen { in_flight, .. } = &mut self.state
-        {
-            *in_flight = in_flight.saturating_sub(1);
+    /// A call that was let through will have no result: its probe can be used by another. Where slow calls are counted, one
+    /// that was given up after it was slow is one: else a deadline that cuts every call would hide that all of them are.
+    pub(crate) fn cancel(&mut self, pass: Pass, now: Instant) -> Option<Transition> {
+        if pass.generation != self.generation {
+            return None;
+        }
+        match &mut self.state {
+            State::HalfOpen { in_flight, .. } => {
+                *in_flight = in_flight.saturating_sub(1);
+                None
+            }
+            State::Closed if self.was_slow(pass, now) => {
+                let counts = self.window.record(Outcome { failed: false, slow: true }, now);
+                (self.hold.is_none() && self.broken(counts)).then(|| self.open(now))
+            }
+            State::Closed | State::Open { .. } => None,
         }
     }
 
@@ -228,6 +238,11 @@ impl Circuit {
             (State::HalfOpen { .. }, None) => (BreakerStatus::HalfOpen, PROBING),
         };
         BreakerSnapshot { status, counts, retry_after, held: self.hold.is_some() }
+    }
+
+    fn was_slow(&self, pass: Pass, now: Instant) -> bool {
+        let measured = self.numbers.slow.zip(pass.since);
+        measured.is_some_and(|((over, _), since)| now.saturating_duration_since(since) > over)
     }
 
     /// Whether what is in the window opens it.
@@ -321,8 +336,9 @@ impl CircuitBreaker {
         self.lock().complete(pass, class, now)
     }
 
-    pub(crate) fn cancel(&self, pass: Pass) {
-        self.lock().cancel(pass);
+    pub(crate) fn cancel(&self, pass: Pass) -> Option<Transition> {
+        let now = Instant::now();
+        self.lock().cancel(pass, now)
     }
 
     /// Whether it was made for these numbers.

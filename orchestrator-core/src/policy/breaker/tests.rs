@@ -281,7 +281,7 @@ fn run_beside_the_model(seed: u64) -> u32 {
             }
             8 if !running.is_empty() => {
                 let (pass, id) = running.swap_remove(random.usize(..running.len()));
-                circuit.cancel(pass);
+                circuit.cancel(pass, now);
                 model.end(id, None);
             }
             _ => model.now += u128::from(random.u64(0..1_500)),
@@ -293,7 +293,7 @@ fn run_beside_the_model(seed: u64) -> u32 {
     }
     // However it stands: with everything under way cancelled and its time over, it lets a call through.
     let now = start + Duration::from_millis(u64::try_from(model.now).unwrap()) + Duration::from_secs(policy.open_s);
-    running.into_iter().for_each(|(pass, _)| circuit.cancel(pass));
+    running.into_iter().for_each(|(pass, _)| drop(circuit.cancel(pass, now)));
     assert!(circuit.admit(now).pass.is_ok(), "seed {seed}");
     cycles
 }
@@ -375,4 +375,21 @@ async fn what_was_let_through_before_a_hold_counts_for_nothing_after_it() {
     }
     let snapshot = state.snapshot();
     assert_eq!((snapshot.status, snapshot.counts.calls), (BreakerStatus::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_given_up_after_it_was_slow_counts_as_slow() {
+    let slow_calls = Some(SlowCallPolicy { over_ms: 100, ratio: 1.0 });
+    let state = Arc::new(CircuitBreaker::new(&BreakerPolicy { slow: slow_calls, ..policy() }));
+    let recorder = Recorder::default();
+    let layer = BreakerLayer::new(Arc::clone(&state), ByFailure).observed_by(recorder.clone());
+    let mut service = layer.layer(Upstream::always(HANG));
+    // One that was given up early says nothing; four that a deadline cut late open it.
+    assert!(!drop_after(1, Duration::from_millis(100), service.call(CALL)).await);
+    assert_eq!(state.snapshot().counts.calls, 0);
+    for _ in 0..4 {
+        assert!(!drop_after(1, Duration::from_millis(101), service.call(CALL)).await);
+    }
+    assert_eq!(state.snapshot().status, BreakerStatus::Open);
+    assert!(matches!(recorder.events().last(), Some(PolicyEvent::BreakerTransition { to: BreakerStatus::Open, .. })));
 }
