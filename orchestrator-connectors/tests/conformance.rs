@@ -86,7 +86,7 @@ impl ConnectorHarness for Http {
     fn samples(&self) -> Vec<Sample> {
         let request = json!({"method": "GET", "path": "/v1/invoices", "query": {"limit": 5}});
         let refused = vec![
-            (json!({"method": "FETCH", "path": "/"}), "/method"),
+            (json!({"method": "fetch", "path": "/"}), "/method"),
             (json!({"method": "GET", "path": "/../x"}), "/path"),
             (json!({"method": "GET", "path": "/", "headers": {"Host": "evil"}}), "/headers/Host"),
             (json!({"method": "GET", "path": "/", "no-such-field": 1}), "/no-such-field"),

@@ -14,6 +14,7 @@ mod policy;
 mod ranges;
 mod resolver;
 mod retry_after;
+mod transport;
 
 pub use answer::{BodyLimit, EgressAnswer, EgressLimits};
 pub(crate) use answer::{DEFAULT_BODY_BYTES, EXCERPT_BYTES};
@@ -22,3 +23,5 @@ pub use names::{Lookup, SystemLookup};
 pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
 pub use ranges::{Range, range_of};
 pub use retry_after::retry_after;
+pub(crate) use transport::ca_certificates;
+pub use transport::{ProxyServer, Transport, TransportError};

@@ -70,7 +70,8 @@ fn the_kind_describes_itself_by_schemas() {
     let view = &views[0];
     assert_eq!(view.kind.as_str(), "http");
     let slots: Vec<_> = view.secret_slots.iter().map(orchestrator_types::Name::as_str).collect();
-    assert_eq!(slots, ["bearer", "basic", "username", "password", "header"]);
+    assert_eq!(slots[..5], ["bearer", "basic", "username", "password", "header"]);
+    assert_eq!(slots[5..], ["client_secret", "signing_key", "client_certificate", "client_key", "proxy"]);
     assert_eq!(view.settings_schema["required"], json!(["base_url"]));
     assert_eq!(view.settings_schema["additionalProperties"], json!(false));
     assert_eq!(view.settings_schema["properties"]["base_url"]["type"], json!("string"));
@@ -228,7 +229,7 @@ async fn each_form_of_body_has_its_type_unless_the_caller_names_one() {
 fn inputs_are_checked_with_all_problems_at_once() {
     let connector = connector(&json!({"base_url": "https://a.example", "headers": {"X-Tenant": "a"}}));
     let input = json!({
-        "method": "FETCH", "path": "/../x", "query": {"a": {"b": 1}}, "headers": {"Host": "evil", "x-tenant": "b", "X-A": 1},
+        "method": "fetch", "path": "/../x", "query": {"a": {"b": 1}}, "headers": {"Host": "evil", "x-tenant": "b", "X-A": 1},
         "text": "t", "body_base64": "!", "qery": {},
     });
     let problems = invalid(connector.plan("request", &input));

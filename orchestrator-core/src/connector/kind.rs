@@ -38,6 +38,11 @@ pub trait Connector: Send + Sync + 'static {
     /// How the attempt failed, and whether the upstream may have seen it.
     async fn call(&self, context: &CallContext, operation: &str, input: &Value) -> Result<Value, CallError>;
 
+    /// The operations that this connector has beyond those of its kind, as its settings name them.
+    fn operations(&self) -> Vec<OperationDescription> {
+        Vec::new()
+    }
+
     /// Asks the upstream once, with the credentials of a call, whether it would serve one. Changes nothing there. A kind
     /// that has no such question leaves this as it is.
     ///
