@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::connector::{
-    CallContext, Connector, ConnectorKind, ConnectorRegistry, KindDescription, SecretSlots, SecretSource,
+    CallContext, Connector, ConnectorKind, ConnectorRegistry, KindDescription, OperationDescription, SecretSlots,
+    SecretSource,
 };
 use orchestrator_core::secrets::{Secret, SecretError};
 use orchestrator_core::types::{FieldError, Name, TraceId};
@@ -54,6 +55,13 @@ pub(super) fn connector_with(harness: &impl ConnectorHarness, slots: SecretSlots
     let settings = harness.settings();
     assert_eq!(registry.check(&kind, &settings, slots.clone()), Some(Vec::new()), "the harness's settings are good");
     registry.build(&kind, &settings, slots).expect("the kind is registered").expect("good settings build a connector")
+}
+
+/// Every operation of a connector of the harness: those of its kind, and those that its settings name.
+pub(super) fn described(harness: &impl ConnectorHarness) -> Vec<OperationDescription> {
+    let mut operations = harness.kind().describe().operations;
+    operations.extend(connector(harness).operations());
+    operations
 }
 
 /// The operations to try; there is one at least, or nothing would be proved.

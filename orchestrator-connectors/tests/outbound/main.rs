@@ -3,7 +3,15 @@
 
 mod addresses;
 mod callbacks;
+mod certificates;
 mod connector;
 mod guard;
 mod hostile;
+mod httpbin;
+mod kit;
+mod oauth2;
+mod operations;
+mod pages;
+mod proxies;
+mod stripe;
 mod upstream;
