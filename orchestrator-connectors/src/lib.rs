@@ -1,13 +1,17 @@
-//! Outbound HTTP behind the egress guard: the connector kinds `http` and `stripe`, and the callback transport.
+//! The ways out behind the egress guard: the connector kinds `http`, `stripe`, `smtp` and `s3`, and the callback transport.
 //!
 //! **The one rule:** nothing in here opens a connection but [`egress::EgressClient`].
 
 pub mod callback;
 pub mod egress;
 pub mod http;
+pub mod s3;
+pub mod smtp;
 pub mod stripe;
 
 pub use callback::HttpCallbacks;
 pub use egress::{EgressClient, EgressPolicy};
 pub use http::HttpKind;
+pub use s3::S3Kind;
+pub use smtp::SmtpKind;
 pub use stripe::StripeKind;

@@ -106,6 +106,10 @@ impl EgressClient {
         &self.0.policy
     }
 
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
+    }
+
     /// Makes one attempt. Any status is an answer.
     ///
     /// Through a proxy, the proxy's address is the one connected to, and is judged as any other; of the destination every

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, StripeKind};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind, StripeKind};
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
@@ -35,6 +35,8 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Re
         .keys(ring.clone())
         .connector(HttpKind::new(client.clone()))
         .connector(StripeKind::new(client.clone()))
+        .connector(SmtpKind::new(client.clone()))
+        .connector(S3Kind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);
