@@ -18,7 +18,10 @@ impl Client {
 impl Workspace {
     /// Every operation of a connector: those of its kind, and those that its settings name.
     pub fn operations(&self, connector: &Name) -> List<OperationView> {
-        List::new(&self.client, Call::get("list_operations", self.path(["connectors", connector.as_str(), "operations"])))
+        List::new(
+            &self.client,
+            Call::get("list_operations", self.path(["connectors", connector.as_str(), "operations"])),
+        )
     }
 
     /// Asks a connector's upstream whether it would serve a call. That it would not is told in the answer.
