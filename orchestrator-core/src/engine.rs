@@ -19,7 +19,7 @@ use crate::connector::{ConnectorRegistry, RunningChecks};
 use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
-use crate::secrets::SecretResolver;
+use crate::secrets::{SecretBoard, SecretResolver};
 use crate::store::{CommitError, Owner, RecordKind, Store};
 use crate::webhooks::Notices;
 use crate::worker::WorkerStats;
@@ -35,6 +35,7 @@ pub(crate) struct Engine {
     pub(crate) checks: RunningChecks,
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,
     pub(crate) secrets: Arc<SecretResolver>,
+    pub(crate) secret_board: SecretBoard,
     pub(crate) snapshots: Snapshots,
     pub(crate) states: PolicyStates,
     pub(crate) hub: Arc<Hub>,

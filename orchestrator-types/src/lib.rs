@@ -17,6 +17,7 @@ mod jobs;
 mod names;
 mod page;
 mod problem;
+mod secrets;
 mod time;
 mod trace;
 mod webhooks;
@@ -35,8 +36,8 @@ pub use config::{
 pub use connectors::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Idempotency, OperationView};
 pub use control::{
     Bundle, BundleOperator, BundleResult, Change, ChangeKind, ConfigDiff, ConfigRequest, ConfigVersion,
-    ConfigVersionSummary, PointerRequest, ProductConfig, ReasonRequest, SecretHealth, SecretRequest, SecretStatus,
-    SecretView, WorkspaceRequest, WorkspaceStatus, WorkspaceView,
+    ConfigVersionSummary, PointerRequest, ProductConfig, ReasonRequest, WorkspaceRequest, WorkspaceStatus,
+    WorkspaceView,
 };
 pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
 pub use events::{EventType, EventView};
@@ -49,6 +50,10 @@ pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, Job
 pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use secrets::{
+    InstallKeyState, InstallKeyView, InstallKeysView, KeyRotationStatus, KeyRotationView, RotateKekRequest,
+    RotateSecretRequest, SecretHealth, SecretRequest, SecretStatus, SecretVersionState, SecretVersionView, SecretView,
+};
 pub use time::Timestamp;
 pub use trace::TraceId;
 pub use webhooks::{InboxStatus, InboxView, WebhookAccepted};

@@ -15,3 +15,4 @@ mod pages;
 mod proxies;
 mod stripe;
 mod upstream;
+mod vault;

@@ -7,6 +7,7 @@ mod folders;
 mod keys;
 mod listeners;
 mod store;
+mod vault;
 
 pub(crate) use finding::{Finding, Mark};
 
@@ -19,6 +20,7 @@ pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
     let (store, found) = store::examine(settings).await;
     findings.extend(found);
     findings.extend(keys::examine(settings, store.as_ref()).await);
+    findings.extend(vault::examine(settings).await);
     findings.extend(listeners::examine(settings).await);
     findings
 }
