@@ -28,7 +28,10 @@ const READERS: u32 = 4;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (3, "given_up", include_str!("../migrations/0003_given_up.sql")),
+];
 
 /// Everything durable in one SQLite file, for one process.
 ///

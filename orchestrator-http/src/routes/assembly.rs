@@ -77,6 +77,7 @@ fn api_routes(limits: &ApiLimits) -> OpenApiRouter<Api> {
         .routes(routes!(events::events))
         .routes(routes!(webhooks::by_account).layer(ingress.clone()))
         .routes(routes!(webhooks::by_route).layer(ingress))
+        .routes(routes!(bundle::schema))
         .routes(routes!(token::token).layer(form))
         .routes(routes!(token::keys))
 }

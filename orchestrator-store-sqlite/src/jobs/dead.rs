@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::batch::Batch;
 use crate::control::append_audit;
+use crate::inbox;
 use crate::jobs::enqueue::due;
 use crate::jobs::order::{HELD, rejoin, when_due};
 use crate::jobs::settle::Stored;
@@ -70,6 +71,7 @@ impl Op for Purge {
             moved.push(match find_dead(batch, &self.workspace, *job).await? {
                 Ok(stored) => {
                     tell(batch, &self.workspace, &stored, *job, EventType::JobPurged, &self.audit).await?;
+                    inbox::give_up(batch, &self.workspace, *job).await?;
                     for statement in [JOB, INPUT] {
                         sqlx::query(statement).bind(stored.seq).execute(&mut *batch.conn).await?;
                     }
