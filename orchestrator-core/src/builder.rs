@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
+use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -78,6 +79,7 @@ pub struct Builder {
     env: Option<EnvSecrets>,
     clock: Option<Arc<dyn Clock>>,
     worker: Option<WorkerOptions>,
+    leases: Option<Arc<dyn TokenLeases>>,
 }
 
 impl Builder {
@@ -157,6 +159,13 @@ impl Builder {
         self
     }
 
+    /// Where the tokens of rate limits are shared with other nodes. Without it each limit is this process's own.
+    #[must_use]
+    pub fn token_leases(mut self, leases: Arc<dyn TokenLeases>) -> Self {
+        self.leases = Some(leases);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -190,6 +199,7 @@ impl Builder {
                 vault: self.vault,
             },
         );
+        let (keeper, fetching) = self.leases.map(Keeper::new).unzip();
         let engine = Arc::new(Engine {
             environment,
             // Unique for each start: a name that comes back would hide that the former one is dead.
@@ -202,7 +212,7 @@ impl Builder {
             secrets: Arc::new(resolver),
             secret_board: SecretBoard::default(),
             snapshots: Snapshots::default(),
-            states: PolicyStates::default(),
+            states: PolicyStates::new(keeper),
             hub,
             recorder,
             notices: Notices::default(),
@@ -220,6 +230,16 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(fetching) = fetching {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    () = fetching => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+        engine.tasks.spawn(retention::rest(engine.clone()));
         engine.tasks.spawn(retention::follow(engine.clone(), epoch));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));
