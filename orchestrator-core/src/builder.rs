@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
+use crate::payload::{Depot, PayloadStore};
 use crate::retention;
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{EnvSecrets, FileSecrets, SecretResolver};
@@ -28,6 +29,7 @@ use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
 
 const META: &str = "meta";
+const PAYLOAD_MAX: u64 = 256 << 20;
 
 /// Why an engine could not be built: one line that says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,8 @@ pub struct Builder {
     env: Option<EnvSecrets>,
     clock: Option<Arc<dyn Clock>>,
     worker: Option<WorkerOptions>,
+    payloads: Option<Arc<dyn PayloadStore>>,
+    payload_max: Option<u64>,
 }
 
 impl Builder {
@@ -140,6 +144,20 @@ impl Builder {
         self
     }
 
+    /// Where large bodies are stored apart. Without it they stay inline, whatever the workspaces' limit.
+    #[must_use]
+    pub fn payloads(mut self, store: Arc<dyn PayloadStore>) -> Self {
+        self.payloads = Some(store);
+        self
+    }
+
+    /// No payload has more bytes; 256 MiB if not given.
+    #[must_use]
+    pub fn payload_max_bytes(mut self, max: u64) -> Self {
+        self.payload_max = Some(max);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -170,6 +188,17 @@ impl Builder {
             self.env.unwrap_or_else(EnvSecrets::of_process),
             self.secrets_dir.map(FileSecrets::new),
         );
+        let secrets = Arc::new(secrets);
+        let payloads = self.payloads.map(|objects| {
+            Arc::new(Depot {
+                environment: environment.clone(),
+                store: store.clone(),
+                objects,
+                secrets: secrets.clone(),
+                clock: clock.clone(),
+                max: self.payload_max.unwrap_or(PAYLOAD_MAX),
+            })
+        });
         let engine = Arc::new(Engine {
             environment,
             // Unique for each start: a name that comes back would hide that the former one is dead.
@@ -178,7 +207,8 @@ impl Builder {
             clock,
             kinds,
             callbacks: self.callbacks,
-            secrets: Arc::new(secrets),
+            secrets,
+            payloads,
             snapshots: Snapshots::default(),
             states: PolicyStates::default(),
             hub,

@@ -19,6 +19,7 @@ use crate::connector::ConnectorRegistry;
 use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
+use crate::payload::Depot;
 use crate::secrets::SecretResolver;
 use crate::store::{CommitError, Owner, RecordKind, Store};
 use crate::webhooks::Notices;
@@ -34,6 +35,7 @@ pub(crate) struct Engine {
     pub(crate) kinds: ConnectorRegistry,
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,
     pub(crate) secrets: Arc<SecretResolver>,
+    pub(crate) payloads: Option<Arc<Depot>>,
     pub(crate) snapshots: Snapshots,
     pub(crate) states: PolicyStates,
     pub(crate) hub: Arc<Hub>,

@@ -8,9 +8,12 @@ use tokio::time::sleep;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::payload;
 use crate::store::Sweep;
 
 const EVERY: Duration = Duration::from_secs(10 * 60);
+/// Each so many rounds, what lies in the payload store without a row is looked for.
+const OBJECTS: u32 = 12;
 const CHUNK: usize = 1_000;
 const WORKSPACES: usize = 500;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,18 +25,22 @@ const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// Sweeps from time to time until the engine stops.
 pub(crate) async fn sweep(engine: Arc<Engine>) {
+    let mut round: u32 = 0;
     loop {
         tokio::select! {
             () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }
-        if let Err(error) = sweep_all(&engine).await {
+        // Listing the payload store is the dearest step, and finds only what a crash left behind.
+        let objects = round.is_multiple_of(OBJECTS);
+        round = round.wrapping_add(1);
+        if let Err(error) = sweep_all(&engine, objects).await {
             tracing::warn!(%error, "retention did not get through");
         }
     }
 }
 
-async fn sweep_all(engine: &Engine) -> Result<(), Error> {
+async fn sweep_all(engine: &Engine, objects: bool) -> Result<(), Error> {
     let mut after: Option<WorkspaceId> = None;
     loop {
         let names = engine.store.workspaces(after.as_ref(), WORKSPACES).await?;
@@ -41,14 +48,14 @@ async fn sweep_all(engine: &Engine) -> Result<(), Error> {
         after = Some(last.clone());
         for name in names {
             // One workspace that cannot be read does not hide the others.
-            if let Err(error) = sweep_one(engine, &name).await {
+            if let Err(error) = sweep_one(engine, &name, objects).await {
                 tracing::warn!(workspace = %name, %error, "retention passed a workspace over");
             }
         }
     }
 }
 
-async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> {
+async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> Result<(), Error> {
     let kept = match engine.live(workspace).await {
         Ok(live) => live.config.retention.clone(),
         // What a deleted workspace left behind outlives its time as well.
@@ -68,7 +75,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error
     while engine.store.sweep(sweep.clone(), CHUNK).await? > 0 && !engine.stopping.is_cancelled() {
         tokio::task::yield_now().await;
     }
-    Ok(())
+    payload::sweep(engine, workspace, DAY * kept.requests_days, objects).await
 }
 
 /// Tells the summaries of duplicates and rejections until the engine stops.

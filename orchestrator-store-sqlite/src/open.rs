@@ -28,7 +28,10 @@ const READERS: u32 = 4;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "payloads", include_str!("../migrations/0002_payloads.sql")),
+];
 
 /// Everything durable in one SQLite file, for one process.
 ///

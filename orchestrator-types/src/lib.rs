@@ -15,6 +15,7 @@ mod ids;
 mod jobs;
 mod names;
 mod page;
+mod payloads;
 mod problem;
 mod time;
 mod trace;
@@ -46,6 +47,7 @@ pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId,
 pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};
 pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
 pub use page::Page;
+pub use payloads::{PayloadOut, PayloadRef, PayloadUploaded};
 pub use problem::{FieldError, Problem};
 pub use time::Timestamp;
 pub use trace::TraceId;

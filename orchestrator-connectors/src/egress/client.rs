@@ -76,6 +76,13 @@ impl EgressClient {
         &self.0.policy
     }
 
+    /// The client for a URL that may be called.
+    pub(super) fn guarded(&self, url: &Url) -> Result<&reqwest::Client, EgressRefusal> {
+        self.0.policy.check_url(url)?;
+        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
+        Ok(own.unwrap_or(&self.0.elsewhere))
+    }
+
     /// Makes one attempt. Any status is an answer.
     ///
     /// Has no deadline of its own but for connecting (10 s). Dropping the future closes the connection; the upstream may
@@ -92,9 +99,7 @@ impl EgressClient {
         body: Bytes,
         limits: EgressLimits,
     ) -> Result<EgressAnswer, CallError> {
-        self.0.policy.check_url(&url).map_err(refused)?;
-        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
-        let client = own.unwrap_or(&self.0.elsewhere);
+        let client = self.guarded(&url).map_err(refused)?;
         let request = client.request(method, url).headers(headers).body(body);
         let response = request.send().await.map_err(|problem| not_answered(&problem))?;
         EgressAnswer::read(response, limits).await

@@ -17,3 +17,4 @@ pub use redact::{REDACTED, Redactor};
 pub(crate) use resolve::{Reference, SecretResolver};
 pub use secret::{Secret, SecretError};
 pub use service::{Replace, Secrets};
+pub(crate) use stored::data_key;

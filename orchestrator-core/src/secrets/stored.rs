@@ -98,7 +98,7 @@ pub(super) async fn open(
 }
 
 /// The workspace's data key, made when it is first needed.
-async fn data_key(resolver: &SecretResolver, workspace: &WorkspaceId) -> Result<DataKey, SecretError> {
+pub(crate) async fn data_key(resolver: &SecretResolver, workspace: &WorkspaceId) -> Result<DataKey, SecretError> {
     let ring = resolver.ring.as_ref().ok_or(SecretError::Unreachable)?;
     let owner = Owner::from(workspace);
     let open = |body: &Bytes| -> Result<DataKey, SecretError> {

@@ -11,6 +11,7 @@ use orchestrator_core::clock::Clock;
 use orchestrator_core::execute::{Call, Executed};
 use orchestrator_core::jobs::{JobCall, Submitted};
 use orchestrator_core::memory::MemoryStore;
+use orchestrator_core::payload::MemoryPayloads;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::secrets::{EnvSecrets, Secret};
 use orchestrator_core::store::{EventFilter, Store};
@@ -64,6 +65,7 @@ pub struct Install {
     pub product: Product,
     pub env: Arc<Mutex<HashMap<String, String>>>,
     pub ring: Arc<KeyRing>,
+    pub payloads: Arc<MemoryPayloads>,
 }
 
 impl Install {
@@ -76,6 +78,7 @@ impl Install {
             product: Product::default(),
             env: Arc::default(),
             ring: Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())),
+            payloads: Arc::default(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Install {
             .connector(self.script.clone())
             .callbacks(self.product.shared())
             .keys(self.ring.clone())
+            .payloads(self.payloads.clone())
             .env(EnvSecrets::with_lookup(move |key| env.lock().unwrap().get(key).cloned()))
             .clock(self.clock.shared())
     }

@@ -14,6 +14,7 @@ mod idempotency;
 mod isolation;
 mod jobs;
 mod limits;
+mod payloads;
 mod product;
 mod script;
 mod secrets;

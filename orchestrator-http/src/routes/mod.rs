@@ -18,6 +18,7 @@ mod jobs;
 mod operators;
 mod ops;
 mod pages;
+mod payloads;
 mod requests;
 mod resources;
 mod secrets;

@@ -11,5 +11,6 @@ mod exec;
 mod install;
 mod kit;
 mod ops;
+mod payloads;
 mod tokens;
 mod webhooks;

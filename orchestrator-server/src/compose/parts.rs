@@ -14,6 +14,7 @@ use orchestrator_http::tokens::TokenAuthority;
 use orchestrator_store_sqlite::SqliteStore;
 
 use super::jwks::GuardedJwks;
+use super::payloads;
 use crate::keys;
 use crate::settings::Settings;
 
@@ -29,10 +30,13 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Re
     let client = EgressClient::new(policy)?;
     let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
     let ring = Arc::new(keys::open_ring(&settings.secrets, store.as_ref(), &settings.environment).await?);
+    let payloads = payloads::open(&settings.payloads, &client)?;
     let mut builder = Orchestrator::builder()
         .environment(settings.environment.as_str())
         .store(store)
         .keys(ring.clone())
+        .payloads(payloads)
+        .payload_max_bytes(settings.payloads.max_bytes)
         .connector(HttpKind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));
     if let Some(dir) = &settings.secrets.dir {

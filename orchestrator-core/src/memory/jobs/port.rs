@@ -153,6 +153,7 @@ impl JobStore for MemoryStore {
         Ok(self.write(|transaction| {
             transaction.move_dead(workspace, jobs, EventType::JobPurged, audit, |transaction, id, ()| {
                 transaction.state.jobs.remove(workspace, id, transaction.now);
+                transaction.state.payloads.unlink(workspace, id);
             })
         }))
     }
