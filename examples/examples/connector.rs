@@ -18,8 +18,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{
-    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription,
-    PlanError, SecretSlots, Sent,
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, Idempotency, KindDescription,
+    OperationDescription, PlanError, SecretSlots, Sent,
 };
 use orchestrator_core::execute::Call;
 use orchestrator_core::memory::MemoryStore;
@@ -136,6 +136,7 @@ impl ConnectorKind for SmsKind {
             operations: vec![OperationDescription {
                 name: "send".to_owned(),
                 description: "Sends one message, once, however often it is tried.".to_owned(),
+                idempotency: Idempotency::ByKey,
                 input_schema: schema_for!(SendInput).to_value(),
                 output_schema: schema_for!(SendOutput).to_value(),
             }],

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_conformance::connector::{
-    ConnectorHarness, Sample, Seen, Told, cancellation, outcomes, planning, secrets, settings,
+    ConnectorHarness, Sample, Seen, Told, cancellation, health, outcomes, planning, secrets, settings,
 };
 use orchestrator_core::connector::{
-    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription,
-    PlanError, SecretSlots, Sent,
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, HealthCheck, Idempotency,
+    KindDescription, OperationDescription, PlanError, SecretSlots, Sent,
 };
 use orchestrator_core::types::{FieldError, UpstreamView};
 use serde_json::{Value, json};
@@ -47,6 +47,10 @@ enum Flaw {
     KeepsSecret,
     /// It calls without a secret if there is none.
     CallsBare,
+    /// It says that its calls may not be repeated, and repeats them.
+    ToldNever,
+    /// It passes each check without asking.
+    BlindCheck,
 }
 
 struct Upstream {
@@ -155,6 +159,7 @@ impl ConnectorKind for Kind {
             operations: vec![OperationDescription {
                 name: "store".to_owned(),
                 description: "Puts an item on the shelf.".to_owned(),
+                idempotency: if self.flaw == Flaw::ToldNever { Idempotency::Never } else { Idempotency::ByKey },
                 input_schema: json!({"type": "object", "properties": {"item": {"type": "string"}}}),
                 output_schema: json!({"type": "object", "required": ["said"]}),
             }],
@@ -240,6 +245,13 @@ impl Connector for Shelf {
         let view = UpstreamView { status, body: json!(text) };
         Err(CallError::answered(kind, view, format!("the shelf said {status} to {named}")).retry_after(wait))
     }
+
+    async fn health(&self, context: &CallContext) -> Result<HealthCheck, CallError> {
+        if self.flaw == Flaw::BlindCheck {
+            return Ok(HealthCheck::Passed);
+        }
+        self.call(context, "store", &json!({"item": "nothing"})).await.map(|_| HealthCheck::Passed)
+    }
 }
 
 mod sound {
@@ -271,6 +283,8 @@ async fn each_flaw_is_found_out_by_the_behaviour_that_names_it() {
         behaviour!(TellsSecret, secrets::inv_23_an_error_names_no_secret),
         behaviour!(HidesSecret, secrets::inv_23_an_echoed_secret_is_not_shown),
         behaviour!(KeepsSecret, secrets::a_rotated_secret_serves_the_next_call),
+        behaviour!(ToldNever, planning::a_plan_agrees_with_what_the_operation_tells),
+        behaviour!(BlindCheck, health::a_check_says_how_the_upstream_stands),
         behaviour!(CallsBare, secrets::a_secret_that_cannot_be_had_sends_nothing),
     ];
     for (flaw, sound, flawed) in found {

@@ -60,6 +60,7 @@ impl ConnectorHarness for Http {
         let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
         let mut settings = json!({
             "base_url": format!("http://{address}/api"), "idempotency_header": "Idempotency-Key", "webhook_path": "/in",
+            "health_path": "/healthz",
             "operations": {"refund": {"method": "POST", "path": "/v1/charges/{charge}/refunds"}},
         });
         if self.filled.contains(&"header") {

@@ -13,7 +13,7 @@ use crate::callback::CallbackTransport;
 use crate::clock::{Clock, SystemClock};
 use crate::config::document::{decode, encode};
 use crate::config::{PolicyStates, Snapshots};
-use crate::connector::{ConnectorKind, ConnectorRegistry, RegistryError};
+use crate::connector::{ConnectorKind, ConnectorRegistry, RegistryError, RunningChecks};
 use crate::engine::Engine;
 use crate::execute::Recorder;
 use crate::hub::Hub;
@@ -206,6 +206,7 @@ impl Builder {
             store,
             clock,
             kinds,
+            checks: RunningChecks::default(),
             callbacks: self.callbacks,
             secrets,
             payloads,

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::document::{POINTER, decode};
 use crate::config::live::compile;
 use crate::config::{LiveConfig, PolicyStates, Snapshots, StoredPointer, StoredVersion, version_key};
-use crate::connector::ConnectorRegistry;
+use crate::connector::{ConnectorRegistry, RunningChecks};
 use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
@@ -33,6 +33,7 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) kinds: ConnectorRegistry,
+    pub(crate) checks: RunningChecks,
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,
     pub(crate) secrets: Arc<SecretResolver>,
     pub(crate) payloads: Option<Arc<Depot>>,

@@ -10,6 +10,7 @@ use crate::access::{Identities, Operators};
 use crate::audit::Audit;
 use crate::builder::Builder;
 use crate::config::Configs;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Events;
@@ -84,6 +85,12 @@ impl Orchestrator {
     #[must_use]
     pub fn events(&self) -> Events<'_> {
         Events(&self.0)
+    }
+
+    /// The connectors of workspaces.
+    #[must_use]
+    pub fn connectors(&self) -> Connectors<'_> {
+        Connectors(&self.0)
     }
 
     /// The webhook ingress.

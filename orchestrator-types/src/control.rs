@@ -280,33 +280,3 @@ pub struct SecretStatus {
     /// When that was found out.
     pub checked_at: Timestamp,
 }
-
-/// A connector kind that this server has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ConnectorKindView {
-    /// Its name.
-    pub kind: Name,
-    /// What it is for.
-    pub description: String,
-    /// JSON Schema of its settings.
-    pub settings_schema: Value,
-    /// The slots that secrets fill.
-    pub secret_slots: Vec<Name>,
-    /// Its operations.
-    pub operations: Vec<OperationView>,
-}
-
-/// An operation of a connector kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OperationView {
-    /// Its name.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-    /// JSON Schema of its input.
-    pub input_schema: Value,
-    /// JSON Schema of its output.
-    pub output_schema: Value,
-}

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod callbacks;
 mod config;
+mod connectors;
 mod control;
 mod dlq;
 mod events;
@@ -32,10 +33,11 @@ pub use config::{
     PayloadConfig, Policy, RateLimitPolicy, RetentionConfig, RetryPolicy, SecretRef, TimeoutPolicy, WebhookRouteConfig,
     WorkspaceConfig,
 };
+pub use connectors::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Idempotency, OperationView};
 pub use control::{
     Bundle, BundleOperator, BundleResult, Change, ChangeKind, ConfigDiff, ConfigRequest, ConfigVersion,
-    ConfigVersionSummary, ConnectorKindView, OperationView, PointerRequest, ProductConfig, ReasonRequest, SecretHealth,
-    SecretRequest, SecretStatus, SecretView, WorkspaceRequest, WorkspaceStatus, WorkspaceView,
+    ConfigVersionSummary, PointerRequest, ProductConfig, ReasonRequest, SecretHealth, SecretRequest, SecretStatus,
+    SecretView, WorkspaceRequest, WorkspaceStatus, WorkspaceView,
 };
 pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
 pub use events::{EventType, EventView};

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use orchestrator_connectors::{EgressClient, EgressPolicy, HttpKind};
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{
-    CallContext, CallError, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription, PlanError,
-    SecretSlots,
+    CallContext, CallError, CallPlan, Connector, ConnectorKind, Idempotency, KindDescription, OperationDescription,
+    PlanError, SecretSlots,
 };
 use orchestrator_core::secrets::EnvSecrets;
 use orchestrator_core::types::{ConfigRequest, FieldError, Name, WorkspaceConfig, WorkspaceId, WorkspaceRequest};
@@ -103,6 +103,7 @@ impl ConnectorKind for Nothing {
             operations: vec![OperationDescription {
                 name: "do".to_owned(),
                 description: "Does nothing.".to_owned(),
+                idempotency: Idempotency::Depends,
                 input_schema: json!({}),
                 output_schema: json!({}),
             }],

@@ -5,6 +5,7 @@ mod audit;
 mod bundle;
 mod change;
 mod configs;
+mod connectors;
 mod dlq;
 mod inbox;
 mod resources;

@@ -1,6 +1,6 @@
 //! Workspaces: making, listing, suspending, deleting.
 
-use orchestrator_types::{ConnectorKindView, ReasonRequest, WorkspaceId, WorkspaceRequest, WorkspaceView};
+use orchestrator_types::{ReasonRequest, WorkspaceId, WorkspaceRequest, WorkspaceView};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -32,11 +32,6 @@ impl Client {
     /// An [`Error`]; 409 if the name is taken, `wrong_environment` if it ends in another environment than the install's.
     pub async fn create_workspace(&self, request: &WorkspaceRequest) -> Result<WorkspaceView, Error> {
         self.body(&Call::post(["workspaces"]).json(request)).await
-    }
-
-    /// Every connector kind that the server has, with the schemas of its settings and operations.
-    pub fn connector_kinds(&self) -> List<ConnectorKindView> {
-        List::new(self, Call::get(["connector-kinds"]))
     }
 }
 

@@ -3,8 +3,9 @@
 use http::Method;
 use orchestrator_client::{Client, ETag, Workspace};
 use orchestrator_types::{
-    Bundle, CallbackConfig, ConfigRequest, ConnectorConfig, DlqFilter, DlqRequest, IdentityRequest, InboxId, Name,
-    Policy, Role, SecretRef, SecretRequest, WebhookRouteConfig, WorkspaceConfig, WorkspaceRequest, WorkspaceView,
+    Bundle, CallbackConfig, ConfigRequest, ConnectorConfig, ConnectorHealth, DlqFilter, DlqRequest, IdentityRequest,
+    InboxId, Name, Policy, Role, SecretRef, SecretRequest, WebhookRouteConfig, WorkspaceConfig, WorkspaceRequest,
+    WorkspaceView,
 };
 use serde_json::{Value, json};
 
@@ -221,12 +222,18 @@ async fn dead_letters_the_inbox_and_the_records_are_reached() {
         "event_type": null, "received_at": TIME, "status": "delivered", "job": null, "duplicates": 0,
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     });
+    let check = json!({
+        "connector": "billing-api", "kind": "http", "health": "failed", "duration_ms": 3, "checked_at": TIME,
+        "error": {"code": "upstream_failed", "detail": "no"}, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    });
     let server = Server::answering(move |seen, _| {
         let path = seen.path();
         if path.ends_with("/verify") {
             answer(200, &json!({"intact": true, "records": 1, "head": "ab", "broken_at": null}))
         } else if path.contains("/dlq/") {
             answer(200, &json!({"count": 0, "ids": [], "skipped": []}))
+        } else if path.ends_with("/check") {
+            answer(200, &check)
         } else if path.contains("/inbox/") {
             answer(200, &entry)
         } else {
@@ -252,6 +259,7 @@ async fn dead_letters_the_inbox_and_the_records_are_reached() {
     assert!(client.audit().await.unwrap().items.is_empty());
     assert!(client.verify_audit().await.unwrap().intact);
     assert!(client.connector_kinds().await.unwrap().items.is_empty());
+    assert_eq!(ws.check_connector(&"billing-api".parse().unwrap()).await.unwrap().health, ConnectorHealth::Failed);
 
     let base = "/workspaces/buildos-dev";
     let inbox = InboxId::from_bits(7);
@@ -271,6 +279,7 @@ async fn dead_letters_the_inbox_and_the_records_are_reached() {
             "GET /audit".to_owned(),
             "GET /audit/verify".to_owned(),
             "GET /connector-kinds".to_owned(),
+            format!("POST {base}/connectors/billing-api/check"),
         ]
     );
 }

@@ -6,6 +6,7 @@
 pub mod cancellation;
 pub mod description;
 mod fixture;
+pub mod health;
 pub mod outcomes;
 pub mod planning;
 pub mod secrets;
@@ -123,6 +124,7 @@ macro_rules! connector_conformance {
                 a_bad_input_is_refused_with_pointers
                 an_unknown_operation_is_refused
                 inv_29_inputs_of_any_shape_do_not_panic
+                a_plan_agrees_with_what_the_operation_tells
                 planning_sends_nothing
                 what_was_refused_is_not_sent
             }
@@ -141,6 +143,10 @@ macro_rules! connector_conformance {
             cancellation {
                 inv_22_a_dropped_call_leaves_nothing
                 inv_22_a_call_dropped_after_any_poll_leaves_nothing
+            }
+            health {
+                a_check_says_how_the_upstream_stands
+                inv_22_a_dropped_check_leaves_nothing
             }
             secrets {
                 inv_23_an_echoed_secret_is_not_shown

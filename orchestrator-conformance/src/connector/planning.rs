@@ -1,7 +1,7 @@
 //! A call is planned before anything is sent: whether there is such an operation, whether it takes the input, and whether
 //! it may be repeated.
 
-use orchestrator_core::connector::{CallErrorKind, PlanError, Sent};
+use orchestrator_core::connector::{CallErrorKind, Idempotency, PlanError, Sent};
 use serde_json::json;
 
 use super::fixture::{connector, context, mutations, odd_values, pointers, samples, told};
@@ -40,6 +40,26 @@ pub async fn an_unknown_operation_is_refused(harness: &impl ConnectorHarness) {
     for operation in [UNKNOWN, "", "\u{0}", "../request"] {
         for input in samples(harness).into_iter().map(|sample| sample.input).chain([json!({}), json!(null)]) {
             assert_eq!(connector.plan(operation, &input), Err(PlanError::OperationNotFound), "{operation:?}");
+        }
+    }
+}
+
+/// What the kind tells of an operation holds for its calls: only then may callers rely on it.
+pub async fn a_plan_agrees_with_what_the_operation_tells(harness: &impl ConnectorHarness) {
+    told(harness, Told::Succeed).await;
+    let (connector, description) = (connector(harness), harness.kind().describe());
+    for sample in samples(harness) {
+        let Some(known) = description.operations.iter().find(|known| known.name == sample.operation) else { continue };
+        let plan = connector.plan(sample.operation, &sample.input).expect("a good input");
+        match known.idempotency {
+            Idempotency::Always | Idempotency::ByKey => assert!(plan.idempotent, "{}", sample.operation),
+            Idempotency::Never => assert!(!plan.idempotent, "{}", sample.operation),
+            _ => {}
+        }
+        if known.idempotency == Idempotency::ByKey {
+            let _ = connector.call(&context("exe_1"), sample.operation, &sample.input).await;
+            let key = harness.seen().pop().expect("the upstream saw it").idempotency_key;
+            assert!(key.is_some(), "each call of {} carries a key", sample.operation);
         }
     }
 }

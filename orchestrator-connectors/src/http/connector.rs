@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::HeaderValue;
-use orchestrator_core::connector::{CallContext, CallError, CallErrorKind, CallPlan, Connector, PlanError, Sent};
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+use orchestrator_core::connector::{
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, HealthCheck, PlanError, Sent,
+};
 use serde_json::Value;
 
 use super::answer::judge;
@@ -12,7 +15,7 @@ use super::auth::Credentials;
 use super::headers::{FENCE, TRACEPARENT};
 use super::plan::{InputShapes, Planned, plan};
 use super::settings::HttpSettings;
-use crate::egress::{BodyLimit, EgressClient, EgressLimits};
+use crate::egress::{BodyLimit, EXCERPT_BYTES, EgressClient, EgressLimits};
 
 pub(super) struct HttpConnector {
     pub(super) client: EgressClient,
@@ -40,6 +43,20 @@ impl Connector for HttpConnector {
         let output = judge(&answer)?;
         serde_json::to_value(output)
             .map_err(|_| CallError::new(CallErrorKind::Failed, Sent::Maybe, "the upstream's answer cannot be shown"))
+    }
+
+    async fn health(&self, context: &CallContext) -> Result<HealthCheck, CallError> {
+        let Some(path) = &self.settings.health_path else { return Ok(HealthCheck::NotSupported) };
+        let url = self.settings.base.join(path).map_err(|problem| {
+            CallError::new(CallErrorKind::Rejected, Sent::No, format!("the check cannot be sent: {problem}"))
+        })?;
+        let mut headers = self.settings.headers.clone();
+        headers.insert(TRACEPARENT, header(&context.trace_id.traceparent())?);
+        self.credentials.add_to(&mut headers).await?;
+        let beginning = BodyLimit::Beginning(EXCERPT_BYTES);
+        let limits = EgressLimits { success: beginning, other: beginning };
+        judge(&self.client.send(Method::GET, url, headers, Bytes::new(), limits).await?)?;
+        Ok(HealthCheck::Passed)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use orchestrator_core::connector::{Connector, ConnectorKind, KindDescription, OperationDescription, SecretSlots};
+use orchestrator_core::connector::{
+    Connector, ConnectorKind, Idempotency, KindDescription, OperationDescription, SecretSlots,
+};
 use orchestrator_types::{FieldError, Name};
 use serde_json::Value;
 
@@ -43,12 +45,14 @@ impl ConnectorKind for HttpKind {
                 OperationDescription {
                     name: "request".to_owned(),
                     description: "Makes one request below the base URL.".to_owned(),
+                    idempotency: Idempotency::Depends,
                     input_schema: self.inputs.request.schema().clone(),
                     output_schema: output_schema.clone(),
                 },
                 OperationDescription {
                     name: "webhook".to_owned(),
                     description: "Posts an event as JSON to `webhook_path`, where the settings give one.".to_owned(),
+                    idempotency: Idempotency::Depends,
                     input_schema: Shape::of::<WebhookInput>().schema().clone(),
                     output_schema,
                 },

@@ -39,6 +39,10 @@ pub(super) struct SettingsDocument {
     /// Where the operation `webhook` posts events to: a path below the base URL.
     #[serde(default)]
     webhook_path: Given<String>,
+    /// Asked with `GET` when the connector is checked; a 2xx is well. A path below the base URL. If absent, there is no
+    /// check.
+    #[serde(default)]
+    health_path: Given<String>,
     /// Operations by name, beside `request` and `webhook`.
     #[serde(default)]
     #[schemars(length(max = 256))]
@@ -102,6 +106,7 @@ pub(super) struct HttpSettings {
     pub(super) idempotency_header: Option<HeaderName>,
     pub(super) max_response_bytes: usize,
     pub(super) webhook_path: Option<String>,
+    pub(super) health_path: Option<String>,
     pub(super) operations: BTreeMap<String, NamedOperation>,
 }
 
@@ -136,12 +141,8 @@ impl HttpSettings {
                 found.add(place, "this header is also in `headers`");
             }
         }
-        let webhook_path = document.webhook_path.0.inspect(|path| {
-            found.keep("/webhook_path", check_path(path.split('?').next().unwrap_or_default()));
-        });
-        if let (Some(base), Some(path)) = (&base, &webhook_path) {
-            found.keep_once("/webhook_path", base.join(path));
-        }
+        let webhook_path = found.path("/webhook_path", base.as_ref(), document.webhook_path.0);
+        let health_path = found.path("/health_path", base.as_ref(), document.health_path.0);
         let operations = document.operations.0.unwrap_or_default();
         let operations =
             operations.into_iter().filter_map(|(name, document)| found.operation(name, document)).collect();
@@ -153,6 +154,7 @@ impl HttpSettings {
                 idempotency_header,
                 max_response_bytes: document.max_response_bytes.0.map_or(DEFAULT_BODY_BYTES, |bytes| bytes as usize),
                 webhook_path,
+                health_path,
                 operations,
             }),
             _ => {
@@ -191,6 +193,16 @@ impl Found {
         BaseUrl::parse(text)
             .map_err(|problems| problems.into_iter().for_each(|problem| self.add("/base_url", problem)))
             .ok()
+    }
+
+    /// A path below the base, with or without a query.
+    fn path(&mut self, place: &str, base: Option<&BaseUrl>, path: Option<String>) -> Option<String> {
+        let path = path?;
+        self.keep(place, check_path(path.split('?').next().unwrap_or_default()));
+        if let Some(base) = base {
+            self.keep_once(place, base.join(&path));
+        }
+        Some(path)
     }
 
     fn operation(&mut self, name: String, document: OperationDocument) -> Option<(String, NamedOperation)> {

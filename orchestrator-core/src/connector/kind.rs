@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_types::{FieldError, Name, TraceId, WorkspaceId};
+use orchestrator_types::{FieldError, Idempotency, Name, TraceId, WorkspaceId};
 use serde_json::Value;
 
 use super::error::{CallError, PlanError};
@@ -38,6 +38,26 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// How the attempt failed, and whether the upstream may have seen it.
     async fn call(&self, context: &CallContext, operation: &str, input: &Value) -> Result<Value, CallError>;
+
+    /// Asks the upstream once, with the credentials of a call, whether it would serve one. Changes nothing there. A kind
+    /// that has no such question leaves this as it is.
+    ///
+    /// Has no deadline of its own. Dropping the future gives up the question and frees what it held.
+    ///
+    /// # Errors
+    /// Why the upstream would not serve a call.
+    async fn health(&self, _context: &CallContext) -> Result<HealthCheck, CallError> {
+        Ok(HealthCheck::NotSupported)
+    }
+}
+
+/// What asking an upstream gave, if it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// The upstream was reached, and would serve a call.
+    Passed,
+    /// Nothing was asked: the kind, or the connector's settings, give no way to.
+    NotSupported,
 }
 
 /// What a kind tells about itself.
@@ -62,6 +82,8 @@ pub struct OperationDescription {
     pub name: String,
     /// What it does, in a sentence.
     pub description: String,
+    /// Whether it may be made twice. What [`Connector::plan`] says of a call agrees with it.
+    pub idempotency: Idempotency,
     /// JSON Schema of its input.
     pub input_schema: Value,
     /// JSON Schema of its output.

@@ -105,6 +105,7 @@ fn view(description: &KindDescription) -> ConnectorKindView {
             .map(|operation| OperationView {
                 name: operation.name.clone(),
                 description: operation.description.clone(),
+                idempotency: operation.idempotency,
                 input_schema: operation.input_schema.clone(),
                 output_schema: operation.output_schema.clone(),
             })

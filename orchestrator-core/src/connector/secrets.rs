@@ -47,9 +47,13 @@ impl SecretSlots {
         }
     }
 
-    /// Every source, for redaction of what an upstream echoes.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<dyn SecretSource>> {
-        self.0.values()
+    /// Every secret of every slot that can be had now, for redaction of what an upstream echoes.
+    pub(crate) async fn all(&self) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        for source in self.0.values() {
+            secrets.extend(source.resolve().await.unwrap_or_default());
+        }
+        secrets
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::connector::{CallContext, CallError, Connector, SecretSlots};
-use crate::secrets::{Redactor, Secret};
+use crate::secrets::Redactor;
 
 /// Makes one attempt.
 #[async_trait]
@@ -42,10 +42,7 @@ impl Attempt for ConnectorAttempt {
 impl ConnectorAttempt {
     /// An upstream may echo what we sent it: what it says is kept and shown, so our secrets are taken out of it first.
     async fn redactor(&self) -> Option<Redactor> {
-        let mut secrets: Vec<Secret> = Vec::new();
-        for source in self.secrets.sources() {
-            secrets.extend(source.resolve().await.unwrap_or_default());
-        }
+        let secrets = self.secrets.all().await;
         (!secrets.is_empty()).then(|| Redactor::new(&secrets))
     }
 }

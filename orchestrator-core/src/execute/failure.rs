@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use orchestrator_types::{ErrorView, ExecutionId, TraceId, UpstreamView};
+use orchestrator_types::{ErrorView, ExecutionId, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::call::CallFault;
-use crate::connector::CallErrorKind;
+use crate::connector::{CallError, CallErrorKind};
 use crate::policy::RateLimitSnapshot;
 
 /// Why a call did not succeed. Kept, as it is, for its idempotency key.
@@ -53,31 +53,19 @@ impl CallFailure {
 impl CallFault {
     /// The fault in the words of the contract.
     pub(crate) fn view(&self) -> ErrorView {
-        let (code, detail, upstream): (&str, String, Option<UpstreamView>) = match self {
-            Self::Call(error) => {
-                let code = match error.kind {
-                    CallErrorKind::Rejected => "upstream_rejected",
-                    CallErrorKind::Failed => "upstream_failed",
-                    CallErrorKind::Unreachable => "upstream_unreachable",
-                    CallErrorKind::DestinationForbidden => "destination_forbidden",
-                    CallErrorKind::SecretUnavailable => "secret_unavailable",
-                    CallErrorKind::PayloadLost => "payload_lost",
-                };
-                (code, error.detail.clone(), error.upstream.clone())
-            }
-            Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned(), None),
-            Self::Timeout(_) => {
-                ("timeout", "the upstream did not answer within the attempt's timeout".to_owned(), None)
-            }
-            Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned(), None),
+        let (code, detail): (&str, String) = match self {
+            Self::Call(error) => return error_view(error),
+            Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned()),
+            Self::Timeout(_) => ("timeout", "the upstream did not answer within the attempt's timeout".to_owned()),
+            Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned()),
             Self::Concurrency(_) => {
-                ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned(), None)
+                ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned())
             }
             Self::Breaker(_) => {
-                ("breaker_open", "the upstream failed too often: calls are held back for a while".to_owned(), None)
+                ("breaker_open", "the upstream failed too often: calls are held back for a while".to_owned())
             }
         };
-        ErrorView { code: code.to_owned(), detail, upstream }
+        ErrorView { code: code.to_owned(), detail, upstream: None }
     }
 
     /// When a policy lets calls through again.
@@ -89,4 +77,17 @@ impl CallFault {
             Self::Call(_) | Self::Deadline(_) | Self::Timeout(_) => None,
         }
     }
+}
+
+/// An attempt's failure in the words of the contract.
+pub(crate) fn error_view(error: &CallError) -> ErrorView {
+    let code = match error.kind {
+        CallErrorKind::Rejected => "upstream_rejected",
+        CallErrorKind::Failed => "upstream_failed",
+        CallErrorKind::Unreachable => "upstream_unreachable",
+        CallErrorKind::DestinationForbidden => "destination_forbidden",
+        CallErrorKind::SecretUnavailable => "secret_unavailable",
+        CallErrorKind::PayloadLost => "payload_lost",
+    };
+    ErrorView { code: code.to_owned(), detail: error.detail.clone(), upstream: error.upstream.clone() }
 }

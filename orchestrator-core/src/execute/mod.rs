@@ -11,6 +11,7 @@ pub(crate) use attempt::redact;
 pub(crate) use attempt::{Attempt, ConnectorAttempt};
 pub(crate) use call::{CallFault, CallRequest, CallStack, JobCall, call_stack};
 pub use failure::CallFailure;
+pub(crate) use failure::error_view;
 pub(crate) use recorder::Recorder;
 pub use service::{Call, Executed, Executions};
 pub(crate) use service::{execute, plan};

@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod callbacks;
+mod checks;
 mod config;
 mod dead_letters;
 mod execute;

@@ -304,9 +304,8 @@ async fn a_large_webhook_is_delivered_by_reference_once() {
     assert!(receive().await.duplicate);
     assert_eq!(objects(&world.install).await.len(), 1);
     world.event(EventType::CallbackDelivered, 1).await;
-    let again =
-        world.engine.inbox().replay(&crate::fixture::admin(), &world.shop, accepted.id, &crate::fixture::because());
-    again.await.unwrap();
+    let (actor, reason) = (crate::fixture::admin(), crate::fixture::because());
+    world.engine.inbox().replay(&actor, &world.shop, accepted.id, &reason).await.unwrap();
     let replayed = world.product().reached(2).await[1].body();
     assert_eq!(replayed["data"]["payload_ref"], data["payload_ref"]);
 }

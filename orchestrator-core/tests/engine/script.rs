@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::connector::{
-    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription,
-    PlanError, SecretSlots, Sent,
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, HealthCheck, Idempotency,
+    KindDescription, OperationDescription, PlanError, SecretSlots, Sent,
 };
 use orchestrator_core::types::{FieldError, UpstreamView};
 use serde_json::{Value, json};
@@ -40,12 +40,14 @@ struct Log {
 pub struct Script {
     log: Arc<Mutex<Log>>,
     gate: Arc<Semaphore>,
+    /// The step of each check; empty if there is no check.
+    health: Arc<Mutex<String>>,
     changed: Arc<Notify>,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { log: Arc::default(), gate: Arc::new(Semaphore::new(0)), changed: Arc::default() }
+        Self { log: Arc::default(), gate: Arc::new(Semaphore::new(0)), health: Arc::default(), changed: Arc::default() }
     }
 }
 
@@ -75,6 +77,11 @@ impl Script {
         self.log.lock().unwrap().dropped
     }
 
+    /// What each check does from now on.
+    pub fn set_health(&self, step: &str) {
+        *self.health.lock().unwrap() = step.to_owned();
+    }
+
     /// Lets `count` attempts through the gate.
     pub fn open(&self, count: usize) {
         self.gate.add_permits(count);
@@ -97,6 +104,7 @@ impl ConnectorKind for Script {
         let operation = |name: &str| OperationDescription {
             name: name.to_owned(),
             description: "does as told".to_owned(),
+            idempotency: Idempotency::Depends,
             input_schema: json!({"type": "object"}),
             output_schema: json!({}),
         };
@@ -179,6 +187,22 @@ impl Connector for Scripted {
         let result = self.step(context, &step, number, input).await;
         running.2 = true;
         result
+    }
+
+    async fn health(&self, _context: &CallContext) -> Result<HealthCheck, CallError> {
+        let step = self.script.health.lock().unwrap().clone();
+        match step.as_str() {
+            "" => return Ok(HealthCheck::NotSupported),
+            "tell" => {
+                let secret = self.secrets.get("token").await.unwrap().unwrap();
+                let upstream = UpstreamView { status: 401, body: json!({"you_sent": secret.expose()}) };
+                let detail = format!("the upstream refuses {}", secret.expose());
+                return Err(CallError::answered(CallErrorKind::Rejected, upstream, detail));
+            }
+            _ => {}
+        }
+        self.script.changed.notify_waiters();
+        self.step(&step, 0, &json!({})).await.map(|_| HealthCheck::Passed)
     }
 }
 

@@ -138,6 +138,7 @@ pub static TABLE: &[Row] = table! {
     DELETE "/workspaces/{ws}/policies/{name}"            CONTROL CHANGE;
     PUT    "/workspaces/{ws}/connectors/{name}"          CONTROL CHANGE;
     DELETE "/workspaces/{ws}/connectors/{name}"          CONTROL CHANGE;
+    POST   "/workspaces/{ws}/connectors/{name}/check"    CONTROL REPLAY;
     PUT    "/workspaces/{ws}/secret-refs/{name}"         CONTROL CHANGE;
     DELETE "/workspaces/{ws}/secret-refs/{name}"         CONTROL CHANGE;
     PUT    "/workspaces/{ws}/callbacks/{name}"           CONTROL CHANGE;

@@ -10,8 +10,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::{
-    audit, bundle, config, configs, connector_kinds, dlq, docs, document, events, execute, identities, inbox, jobs,
-    operators, ops, payloads, requests, resources, secrets, token, webhooks, workspaces,
+    audit, bundle, config, configs, connector_kinds, connectors, dlq, docs, document, events, execute, identities,
+    inbox, jobs, operators, ops, payloads, requests, resources, secrets, token, webhooks, workspaces,
 };
 use crate::api::{Api, ApiLimits};
 use crate::auth::authorize;
@@ -97,6 +97,7 @@ fn control_routes() -> OpenApiRouter<Api> {
         .routes(routes!(configs::rollback))
         .routes(routes!(resources::policy::put, resources::policy::delete))
         .routes(routes!(resources::connector::put, resources::connector::delete))
+        .routes(routes!(connectors::check))
         .routes(routes!(resources::secret_ref::put, resources::secret_ref::delete))
         .routes(routes!(resources::callback::put, resources::callback::delete))
         .routes(routes!(resources::webhook_route::put, resources::webhook_route::delete))

@@ -7,6 +7,7 @@ mod bundle;
 mod config;
 mod configs;
 mod connector_kinds;
+mod connectors;
 mod dlq;
 mod docs;
 mod document;

@@ -42,6 +42,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("DELETE", "/workspaces/{ws}/policies/{name}", "IA"),
     ("PUT", "/workspaces/{ws}/connectors/{name}", "IA"),
     ("DELETE", "/workspaces/{ws}/connectors/{name}", "IA"),
+    ("POST", "/workspaces/{ws}/connectors/{name}/check", "IASB"),
     ("PUT", "/workspaces/{ws}/secret-refs/{name}", "IA"),
     ("DELETE", "/workspaces/{ws}/secret-refs/{name}", "IA"),
     ("PUT", "/workspaces/{ws}/callbacks/{name}", "IA"),

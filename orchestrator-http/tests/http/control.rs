@@ -164,4 +164,18 @@ async fn connector_kinds_describe_themselves() {
     let kinds = install.get("/connector-kinds", &install.admin()).await.json();
     assert_eq!((&kinds["items"][0]["kind"], &kinds["next_cursor"]), (&json!("fake"), &Value::Null));
     assert_eq!(kinds["items"][0]["operations"].as_array().unwrap().len(), 4);
+    assert_eq!(kinds["items"][0]["operations"][0]["idempotency"], "depends");
+}
+
+#[tokio::test]
+async fn a_connector_is_checked() {
+    let install = install::start_onboarded().await;
+    let path = |name: &str| format!("/workspaces/{WORKSPACE}/connectors/{name}/check");
+    let told = install.send("POST", &path("fake"), &install.admin(), None).await;
+    let check = told.json();
+    assert_eq!((told.status, &check["connector"], &check["kind"]), (200, &json!("fake"), &json!("fake")), "{check}");
+    assert_eq!((&check["health"], check.get("error")), (&json!("ok"), None));
+    assert_eq!(check["trace_id"].as_str(), told.header("trace-id"));
+    let none = install.send("POST", &path("none"), &install.admin(), None).await;
+    assert_eq!((none.status, none.json()["code"].as_str()), (404, Some("connector_not_found")));
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{
-    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, KindDescription, OperationDescription,
-    PlanError, SecretSlots, Sent,
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, HealthCheck, Idempotency,
+    KindDescription, OperationDescription, PlanError, SecretSlots, Sent,
 };
 use orchestrator_core::memory::MemoryStore;
 use orchestrator_core::payload::MemoryPayloads;
@@ -169,6 +169,7 @@ impl ConnectorKind for Fake {
         let operation = |name: &str| OperationDescription {
             name: name.to_owned(),
             description: "ends as it is called".to_owned(),
+            idempotency: Idempotency::Depends,
             input_schema: json!({"type": "object"}),
             output_schema: json!({}),
         };
@@ -212,5 +213,9 @@ impl Connector for Fake {
             }
             _ => Ok(input.clone()),
         }
+    }
+
+    async fn health(&self, _context: &CallContext) -> Result<HealthCheck, CallError> {
+        Ok(HealthCheck::Passed)
     }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod bundle;
 mod connection;
+mod connector;
 mod demo;
 mod dlq;
 mod doctor;
@@ -66,6 +67,9 @@ enum Command {
     Export(bundle::Export),
     /// Make the config version active that was so before.
     Rollback(rollback::Rollback),
+    /// Connectors: how they stand, and which kinds there are.
+    #[command(subcommand)]
+    Connector(connector::Connectors),
     /// Stored secrets. Values come from standard input, a variable or a file, never by flag.
     #[command(subcommand)]
     Secret(secret::Secrets),
@@ -144,6 +148,7 @@ async fn dispatch(command: Command, printer: Printer) -> anyhow::Result<Verdict>
         Command::Apply(command) => command.run(printer).await,
         Command::Export(command) => command.run(printer).await,
         Command::Rollback(command) => command.run(printer).await,
+        Command::Connector(command) => command.run(printer).await,
         Command::Secret(command) => command.run(printer).await,
         Command::Jobs(command) => command.run(printer).await,
         Command::Events(command) => command.run(printer).await,

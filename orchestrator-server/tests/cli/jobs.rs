@@ -19,6 +19,32 @@ fn onboard(server: &Server<'_>, upstream: &Upstream) {
     server.apply(WORKSPACE, &connectors);
 }
 
+#[test]
+fn a_connector_is_checked_and_kinds_are_listed() {
+    let (install, upstream) = (Install::new(), Upstream::start());
+    let server = install.serve();
+    let config = format!(
+        "  policies: {{default: {{}}}}\n  connectors:\n    up: {{kind: http, settings: {{base_url: '{url}', health_path: /healthz}}}}\n    blind: {{kind: http, settings: {{base_url: '{url}'}}}}\n",
+        url = upstream.url
+    );
+    server.apply(WORKSPACE, &config);
+    let check = |status: u16| {
+        let command = server.command(&["connector", "check", WORKSPACE, "up", "--output", "json"]);
+        let running = std::thread::spawn(move || finish(command));
+        let asked = upstream.next();
+        assert!(asked.head.starts_with("GET /healthz "), "{}", asked.head);
+        asked.answer(status, "{}");
+        running.join().unwrap()
+    };
+    assert_eq!(check(200).json()["health"], "ok");
+    let failed = check(503);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let told: Value = serde_json::from_str(&failed.out).unwrap();
+    assert_eq!((&told["health"], &told["error"]["code"]), (&json!("failed"), &json!("upstream_failed")));
+    assert!(server.run(&["connector", "check", WORKSPACE, "blind"]).well().contains("not_supported"));
+    assert!(server.run(&["connector", "kinds"]).well().contains("http"));
+}
+
 fn submit(server: &Server<'_>, more: &[&str]) -> String {
     let mut all = vec!["jobs", "submit", "--connector", "up", "--operation", "request", "--input", INPUT];
     all.extend(more);

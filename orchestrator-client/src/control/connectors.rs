@@ -1,0 +1,26 @@
+//! Connectors: the kinds that a server has, and how a workspace's connectors stand.
+
+use orchestrator_types::{ConnectorCheck, ConnectorKindView, Name};
+
+use super::workspace::Workspace;
+use crate::client::Client;
+use crate::error::Error;
+use crate::list::List;
+use crate::transport::Call;
+
+impl Client {
+    /// Every connector kind that the server has, with the schemas of its settings and operations.
+    pub fn connector_kinds(&self) -> List<ConnectorKindView> {
+        List::new(self, Call::get(["connector-kinds"]))
+    }
+}
+
+impl Workspace {
+    /// Asks a connector's upstream whether it would serve a call. That it would not is told in the answer.
+    ///
+    /// # Errors
+    /// An [`Error`]; 404 if there is no such connector, 429 while it is being checked already.
+    pub async fn check_connector(&self, name: &Name) -> Result<ConnectorCheck, Error> {
+        self.client.body(&Call::post(self.path(["connectors", name.as_str(), "check"]))).await
+    }
+}
