@@ -126,7 +126,7 @@ impl Depot {
         };
         // The first piece is waited for: a payload that is lost is told before anything of it is.
         let body = match body.next().await {
-            None => body,
+            None => stream::empty().boxed(),
             Some(Err(error)) => return Err(error),
             Some(first) => stream::iter([first]).chain(body).boxed(),
         };

@@ -44,6 +44,11 @@ impl TokioClock {
         Self(Instant::now(), Arc::default())
     }
 
+    /// Sets the wall clock on, while tokio's time stands.
+    pub fn set_on(&self, by: Duration) {
+        *self.1.lock().unwrap() += i64::try_from(by.as_millis()).unwrap();
+    }
+
     pub fn shared(&self) -> Arc<dyn Clock> {
         Arc::new(self.clone())
     }
