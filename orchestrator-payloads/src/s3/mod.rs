@@ -129,7 +129,7 @@ impl PayloadStore for S3Payloads {
             (Err(late), _) => return Err(ObjectError::unavailable(late)),
         };
         let size = found.meta.size;
-        Ok(Object { size, body: found.into_stream().map_err(|error| Broken::from(error)).boxed() })
+        Ok(Object { size, body: found.into_stream().map_err(Broken::from).boxed() })
     }
 
     async fn delete(&self, key: &PayloadKey) -> Result<(), ObjectError> {
