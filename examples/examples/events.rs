@@ -85,11 +85,12 @@ pub(crate) async fn run() -> Result<Outcome, AnyError> {
     let streamed = by_stream(client, paged.len()).await?;
     println!("as a stream: the same {} events, in the same order: {}", streamed.len(), streamed == paged);
 
-    let kind = Some(EventType::ExecutionSucceeded);
-    let executions = client.events(&EventQuery { kind, ..EventQuery::default() }).await?.items.len();
+    let kind = EventType::ExecutionSucceeded;
+    let executions = client.events(&EventQuery { kinds: vec![kind], ..EventQuery::default() }).await?.items.len();
 
     // Whoever waits hears of what happens next.
-    let mut next = client.event_stream(paged.last().copied(), EventFilter { kind, subject: None });
+    let mut next =
+        client.event_stream(paged.last().copied(), EventFilter { kinds: vec![kind], ..EventFilter::default() });
     let (event, done) =
         tokio::join!(next.next(), async { client.execute(&call("in_4")?).await.map_err(AnyError::from) });
     let (event, done) = (event.ok_or("the stream has no end of its own")??, done?);

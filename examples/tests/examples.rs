@@ -14,6 +14,9 @@ mod events;
 #[path = "../examples/layers.rs"]
 #[allow(dead_code, reason = "what only its main function uses")]
 mod layers;
+#[path = "../examples/mock.rs"]
+#[allow(dead_code, reason = "what only its main function uses")]
+mod mock;
 #[path = "../examples/product.rs"]
 #[allow(dead_code, reason = "what only its main function uses")]
 mod product;
@@ -69,11 +72,21 @@ async fn pages_and_streams_tell_the_same_story() {
     assert!(outcome.awaited);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_is_tested_without_the_engine() {
+    let seen = mock::run().await.unwrap();
+    let later = mock::Refund::Later(std::time::Duration::from_secs(60));
+    assert_eq!(seen.refunds, [mock::Refund::Done("re_1".to_owned()), mock::Refund::Refused, later]);
+    let asked = |order: &str, amount: u64| (Some(order.to_owned()), json!(amount));
+    assert_eq!(seen.asked, [asked("order-1", 5), asked("order-2", 7), asked("order-3", 9)]);
+    assert_eq!((seen.attempts, seen.done), (2, vec!["order-4".to_owned()]));
+}
+
 #[test]
 fn every_program_is_run_here() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut programs: Vec<_> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     programs.sort_unstable();
-    assert_eq!(programs, ["connector", "embed", "events", "layers", "product"]);
+    assert_eq!(programs, ["connector", "embed", "events", "layers", "mock", "product"]);
 }

@@ -1,17 +1,21 @@
 //! The options of a client.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use secrecy::SecretString;
+use tower::{Layer, Service};
 use url::Url;
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::retry::Retry;
-use crate::token::{ClientCredentials, StaticToken, Token, TokenError, TokenSource};
-use crate::transport::{Settings, Transport};
+use crate::token::{ClientCredentials, ClientKey, FileToken, Proof, StaticToken, Token, TokenError, TokenSource};
+use crate::trace::TraceContext;
+use crate::transport::{Body, BoxError, HttpService, Settings, Transport};
 
 /// Put together a [`Client`]. Mistakes are told by [`ClientBuilder::build`].
 #[must_use]
@@ -25,13 +29,18 @@ pub struct ClientBuilder {
     retry: Retry,
     user_agent: String,
     answer_bytes: usize,
+    context: Option<Arc<dyn TraceContext>>,
+    layers: Vec<Wrap>,
 }
+
+/// Puts a layer around what is there so far.
+type Wrap = Box<dyn FnOnce(HttpService) -> HttpService + Send>;
 
 enum Tokens {
     None,
     Source(Arc<dyn TokenSource>),
     Static(Result<Token, TokenError>),
-    Credentials(String, SecretString),
+    Credentials(String, Proof),
 }
 
 impl ClientBuilder {
@@ -46,6 +55,8 @@ impl ClientBuilder {
             retry: Retry::default(),
             user_agent: concat!("orchestrator-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             answer_bytes: 64 * 1024 * 1024,
+            context: None,
+            layers: Vec::new(),
         }
     }
 
@@ -63,7 +74,20 @@ impl ClientBuilder {
 
     /// Calls as a service identity: its tokens are fetched from the same server, cached and renewed.
     pub fn client_credentials(mut self, client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
-        self.tokens = Tokens::Credentials(client_id.into(), SecretString::from(client_secret.into()));
+        let secret = Proof::Secret(SecretString::from(client_secret.into()));
+        self.tokens = Tokens::Credentials(client_id.into(), secret);
+        self
+    }
+
+    /// Calls as a service identity that has a key instead of a secret (`private_key_jwt`, RFC 7523).
+    pub fn private_key_jwt(mut self, client_id: impl Into<String>, key: ClientKey) -> Self {
+        self.tokens = Tokens::Credentials(client_id.into(), Proof::Key(key));
+        self
+    }
+
+    /// Calls with the token in a file, which is read again when it has changed: a projected token of Kubernetes, say.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tokens = Tokens::Source(Arc::new(FileToken::new(path)));
         self
     }
 
@@ -110,6 +134,47 @@ impl ClientBuilder {
         self
     }
 
+    /// Puts a [tower] layer around what sends requests. The one that is added last is outermost.
+    ///
+    /// A layer sees each try of each call, token requests and event streams included, with all its headers; the client's own retries
+    /// and its time limit are around it. The request's extensions tell which [`Operation`](crate::Operation) it is, and its body is
+    /// [`Body::as_bytes`]. An error of a layer is an [`Error::Transport`]: a repeatable call is tried again after it.
+    ///
+    /// ```
+    /// use http::{HeaderName, HeaderValue};
+    /// use orchestrator_client::{Body, Client};
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// # fn main() -> Result<(), orchestrator_client::Error> {
+    /// let team = MapRequestLayer::new(|mut request: http::Request<Body>| {
+    ///     request.headers_mut().insert(HeaderName::from_static("team"), HeaderValue::from_static("billing"));
+    ///     request
+    /// });
+    /// let client = Client::builder("https://orchestrator.example").token("…").layer(team).build();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [tower]: https://docs.rs/tower
+    pub fn layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<HttpService> + Send + 'static,
+        L::Service: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<http::Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<http::Request<Body>>>::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.layers.push(Box::new(move |service| service.within(&layer)));
+        self
+    }
+
+    /// Continues the trace that the program is in; without it, and without [`Client::with_trace`], each call begins a trace.
+    pub fn trace_context(mut self, context: impl TraceContext) -> Self {
+        self.context = Some(Arc::new(context));
+        self
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -117,19 +182,22 @@ impl ClientBuilder {
     /// [`Error::Token`] if the token cannot be one; [`Error::Transport`] if TLS cannot be set up.
     pub fn build(mut self) -> Result<Client, Error> {
         let tokens = std::mem::replace(&mut self.tokens, Tokens::None);
-        let transport = self.transport(server_url(&self.url)?)?;
+        let url = server_url(&self.url)?;
+        let transport = self.transport(url)?;
         let tokens: Option<Arc<dyn TokenSource>> = match tokens {
             Tokens::None => None,
             Tokens::Source(source) => Some(source),
             Tokens::Static(token) => Some(Arc::new(StaticToken::new(token?))),
-            Tokens::Credentials(id, secret) => Some(Arc::new(ClientCredentials::over(transport.clone(), id, secret))),
+            Tokens::Credentials(id, proof) => Some(Arc::new(ClientCredentials::over(transport.clone(), id, proof))),
         };
         Ok(Client::over(transport, tokens))
     }
 
-    pub(crate) fn transport(&self, api: Url) -> Result<Transport, Error> {
+    pub(crate) fn transport(self, api: Url) -> Result<Transport, Error> {
+        let connections = HttpService::over(self.http().map_err(BoxError::from)?);
         Ok(Transport::new(Settings {
-            http: self.http()?,
+            http: self.layers.into_iter().fold(connections, |service, wrap| wrap(service)),
+            context: self.context,
             ops: self.ops_url.as_deref().map_or_else(|| Ok(api.clone()), server_url)?,
             api,
             timeout: self.timeout,
@@ -140,8 +208,8 @@ impl ClientBuilder {
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place of this crate that makes an HTTP client")]
-    fn http(&self) -> Result<reqwest::Client, Error> {
-        Ok(reqwest::Client::builder()
+    fn http(&self) -> Result<reqwest::Client, reqwest::Error> {
+        reqwest::Client::builder()
             // A variable of the environment must not divert tokens.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -151,7 +219,7 @@ impl ClientBuilder {
             .pool_idle_timeout(Duration::from_secs(20))
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(self.user_agent.as_str())
-            .build()?)
+            .build()
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::StatusCode;
+use http::header::IF_NONE_MATCH;
 use orchestrator_types::TraceId;
 use serde::de::DeserializeOwned;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, ETag};
 use crate::builder::ClientBuilder;
 use crate::error::Error;
 use crate::token::TokenSource;
@@ -68,6 +70,20 @@ impl Client {
     /// The answer to `call`, with what its headers tell.
     pub(crate) async fn answer<T: DeserializeOwned>(&self, call: &Call) -> Result<Answer<T>, Error> {
         self.reply(call).await?.answer()
+    }
+
+    /// The answer to `call`, unless it is still what `etag` came with (304).
+    pub(crate) async fn changed<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        etag: &ETag,
+    ) -> Result<Option<Answer<T>>, Error> {
+        let call = call.header(IF_NONE_MATCH, etag.as_str());
+        let reply = self.transport.exchange(&call, self.caller()).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        reply.into_result()?.answer().map(Some)
     }
 
     /// Sends `call`; what the server answers to a success does not matter.

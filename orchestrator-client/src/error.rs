@@ -9,6 +9,7 @@ use orchestrator_types::{JobView, Problem};
 
 use crate::code::ErrorCode;
 use crate::token::TokenError;
+use crate::transport::BoxError;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,30 @@ impl Error {
         }
     }
 
+    /// Whether the same call, under the same idempotency key, may go well later, and is worth another try: by its code where
+    /// there is one. The client has made its own tries already.
+    ///
+    /// Without a key, look at [`may_have_happened`](Self::may_have_happened) before you ask again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.code() {
+            Some(ErrorCode::Other(_)) | None => self.is_transient(),
+            Some(code) => code.is_retryable(),
+        }
+    }
+
+    /// Whether what was asked may have been done, though there is no good answer.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Transport(problem) => !problem.is_connect(),
+            Self::TooLarge { .. } | Self::Decode { .. } => true,
+            Self::Encode(_) | Self::Token(_) | Self::Invalid(_) | Self::NotFinished(_) => false,
+            Self::Status { status, .. } => status.is_server_error(),
+            Self::Problem(problem) => ErrorCode::from(problem.code.as_str()).may_have_happened(),
+        }
+    }
+
     /// Whether the same may go well later: no answer, 408, 429, or the server's side failed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -137,11 +162,16 @@ pub struct TransportError(Failure);
 
 #[derive(Debug)]
 enum Failure {
-    Http(reqwest::Error),
+    Service(BoxError),
     Silent(Duration),
 }
 
 impl TransportError {
+    #[cfg(feature = "blocking")]
+    pub(crate) fn of(source: impl Into<BoxError>) -> Self {
+        Self(Failure::Service(source.into()))
+    }
+
     pub(crate) fn silent(after: Duration) -> Self {
         Self(Failure::Silent(after))
     }
@@ -149,24 +179,42 @@ impl TransportError {
     /// Whether the time was over.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        match &self.0 {
-            Failure::Http(source) => source.is_timeout(),
-            Failure::Silent(_) => true,
-        }
+        matches!(&self.0, Failure::Silent(_)) || self.http().is_some_and(reqwest::Error::is_timeout)
     }
 
     /// Whether no connection came about, so that nothing was sent.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(&self.0, Failure::Http(source) if source.is_connect())
+        self.http().is_some_and(reqwest::Error::is_connect)
+    }
+
+    /// The error of a layer of the caller's own, or of the connection.
+    #[must_use]
+    pub fn get_ref(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match &self.0 {
+            Failure::Service(source) => Some(source.as_ref()),
+            Failure::Silent(_) => None,
+        }
+    }
+
+    /// What the connection says, under whatever layers have put over it.
+    fn http(&self) -> Option<&reqwest::Error> {
+        let mut error = self.get_ref().map(|error| error as &(dyn std::error::Error + 'static));
+        while let Some(source) = error {
+            if let Some(http) = source.downcast_ref() {
+                return Some(http);
+            }
+            error = source.source();
+        }
+        None
     }
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Failure::Http(source) => fmt::Display::fmt(source, out),
-            Failure::Silent(after) => write!(out, "nothing was heard for {} s", after.as_secs()),
+            Failure::Service(source) => fmt::Display::fmt(source, out),
+            Failure::Silent(after) => write!(out, "nothing was heard for {} ms", after.as_millis()),
         }
     }
 }
@@ -174,14 +222,14 @@ impl fmt::Display for TransportError {
 impl std::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Failure::Http(source) => source.source(),
+            Failure::Service(source) => source.source(),
             Failure::Silent(_) => None,
         }
     }
 }
 
-impl From<reqwest::Error> for Error {
-    fn from(source: reqwest::Error) -> Self {
-        Self::Transport(TransportError(Failure::Http(source)))
+impl From<BoxError> for Error {
+    fn from(source: BoxError) -> Self {
+        Self::Transport(TransportError(Failure::Service(source)))
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use orchestrator_types::{ExecuteRequest, ExecuteResponse, ExecutionId, ExecutionView, PayloadId, ProductConfig};
 
+use crate::answer::{Answer, ETag};
 use crate::client::Client;
 use crate::error::Error;
 use crate::keyed::KeyedCall;
@@ -27,7 +28,7 @@ impl Client {
     /// # Errors
     /// The outcomes of the upstream come as [`Error::Problem`]: see [`Error::code`] and the problem's `upstream`.
     pub fn execute(&self, request: &ExecuteRequest) -> KeyedCall<ExecuteResponse> {
-        let call = Call::post(["execute"]).json(request);
+        let call = Call::post("execute", ["execute"]).json(request);
         KeyedCall::new(
             self,
             match request.timeout_ms.map(Duration::from_millis) {
@@ -43,7 +44,7 @@ impl Client {
     /// # Errors
     /// An [`Error`]; 404 if the workspace has no such execution.
     pub async fn execution(&self, id: ExecutionId) -> Result<ExecutionView, Error> {
-        self.body(&Call::get(["executions".to_owned(), id.to_string()])).await
+        self.body(&Call::get("get_execution", ["executions".to_owned(), id.to_string()])).await
     }
 
     /// A body that an answer refers to by `payload_ref`.
@@ -51,7 +52,7 @@ impl Client {
     /// # Errors
     /// An [`Error`]; [`Error::TooLarge`] beyond [`max_answer_bytes`](crate::ClientBuilder::max_answer_bytes).
     pub async fn payload(&self, id: PayloadId) -> Result<Payload, Error> {
-        let reply = self.reply(&Call::get(["payloads".to_owned(), id.to_string()])).await?;
+        let reply = self.reply(&Call::get("get_payload", ["payloads".to_owned(), id.to_string()])).await?;
         let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(Payload { bytes: reply.body, content_type })
     }
@@ -61,6 +62,19 @@ impl Client {
     /// # Errors
     /// An [`Error`].
     pub async fn product_config(&self) -> Result<ProductConfig, Error> {
-        self.body(&Call::get(["config"])).await
+        self.body(&Call::get("get_product_config", ["config"])).await
+    }
+
+    /// The same with its validator, if it is another than `etag` came with (`None` as `etag`: whatever is there); `None` if it
+    /// is the same.
+    ///
+    /// # Errors
+    /// An [`Error`].
+    pub async fn product_config_if_changed(&self, etag: Option<&ETag>) -> Result<Option<Answer<ProductConfig>>, Error> {
+        let call = Call::get("get_product_config", ["config"]);
+        match etag {
+            Some(etag) => self.changed(call, etag).await,
+            None => self.answer(&call).await.map(Some),
+        }
     }
 }

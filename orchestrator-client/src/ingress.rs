@@ -49,8 +49,9 @@ impl Client {
         // How the body is framed is the connection's business; a recorded length would cut it.
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
+        let operation = if route_key.is_some() { "take_webhook_by_route" } else { "take_webhook" };
         let path = ["webhooks", provider.as_str()].into_iter().chain(route_key.map(Name::as_str));
-        let call = Call::post(path).anonymous().raw(body).headers(headers);
+        let call = Call::post(operation, path).anonymous().raw(body).headers(headers);
         let caller = Caller { tokens: None, ..self.caller() };
         let reply = self.transport().exchange(&call, caller).await?;
         let outcome = if reply.status.is_success() {

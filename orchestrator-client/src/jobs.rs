@@ -29,15 +29,15 @@ impl Client {
     /// # Errors
     /// An [`Error`]; without an answer ([`Error::Transport`]) the job may exist: submit again with the same key.
     pub fn submit(&self, request: &JobRequest) -> KeyedCall<JobAccepted> {
-        KeyedCall::new(self, Call::post(["jobs"]).json(request))
+        KeyedCall::new(self, Call::post("submit_job", ["jobs"]).json(request))
     }
 
-    /// Hands up to 1,000 jobs over, all or none. A batch has no idempotency key and is therefore never repeated by the client.
+    /// Hands up to 1,000 jobs over, all or none. When this answers, they are durable.
     ///
     /// # Errors
-    /// An [`Error`]; without an answer ([`Error::Transport`]) it is not known whether the jobs exist.
-    pub async fn submit_batch(&self, request: &JobBatchRequest) -> Result<JobBatchAccepted, Error> {
-        self.body(&Call::post(["jobs", "batch"]).json(request)).await
+    /// An [`Error`]; without an answer ([`Error::Transport`]) the jobs may exist: submit again with the same key.
+    pub fn submit_batch(&self, request: &JobBatchRequest) -> KeyedCall<JobBatchAccepted> {
+        KeyedCall::new(self, Call::post("submit_jobs", ["jobs", "batch"]).json(request))
     }
 
     /// A job as it stands now.
@@ -45,7 +45,7 @@ impl Client {
     /// # Errors
     /// An [`Error`]; 404 if the workspace has no such job.
     pub async fn job(&self, id: JobId) -> Result<JobView, Error> {
-        self.body(&Call::get(["jobs".to_owned(), id.to_string()])).await
+        self.body(&Call::get("get_job", ["jobs".to_owned(), id.to_string()])).await
     }
 
     /// Waits until a job has ended, up to `patience`, by long polls of at most 30 s.
@@ -79,7 +79,7 @@ impl Client {
 
     /// Jobs of the workspace.
     pub fn jobs(&self, filter: &JobFilter) -> List<JobView> {
-        let call = Call::get(["jobs"])
+        let call = Call::get("list_jobs", ["jobs"])
             .query("status", filter.status.map(JobStatus::as_str))
             .query("connector", filter.connector.as_ref());
         List::new(self, call)
@@ -90,12 +90,12 @@ impl Client {
     /// # Errors
     /// An [`Error`]; 409 if it has ended.
     pub async fn cancel_job(&self, id: JobId) -> Result<JobView, Error> {
-        self.body(&Call::post(["jobs".to_owned(), id.to_string(), "cancel".to_owned()])).await
+        self.body(&Call::post("cancel_job", ["jobs".to_owned(), id.to_string(), "cancel".to_owned()])).await
     }
 
     async fn poll_job(&self, id: JobId, wait: Duration) -> Result<JobView, Error> {
         let wait_ms = wait.as_millis();
-        let call = Call::get(["jobs".to_owned(), id.to_string()])
+        let call = Call::get("get_job", ["jobs".to_owned(), id.to_string()])
             .query("wait_ms", (wait_ms > 0).then_some(wait_ms))
             .held_back(wait);
         self.body(&call).await

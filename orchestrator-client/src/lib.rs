@@ -27,6 +27,8 @@
 //! ```
 
 mod answer;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 pub mod callback;
 mod client;
@@ -39,9 +41,12 @@ mod ingress;
 mod jobs;
 mod keyed;
 mod list;
+#[cfg(feature = "mock")]
+pub mod mock;
 mod ops;
 mod retry;
 mod token;
+mod trace;
 mod transport;
 
 pub use answer::{Answer, ETag};
@@ -57,4 +62,6 @@ pub use jobs::JobFilter;
 pub use keyed::KeyedCall;
 pub use list::List;
 pub use retry::Retry;
-pub use token::{ClientCredentials, StaticToken, Token, TokenError, TokenSource};
+pub use token::{ClientCredentials, ClientKey, FileToken, StaticToken, Token, TokenError, TokenSource};
+pub use trace::{TraceContext, TraceParent};
+pub use transport::{Body, BoxError, HttpService, Operation};

@@ -12,7 +12,7 @@ impl Client {
     /// # Errors
     /// An [`Error`] if it does not answer, or not well. It is asked once.
     pub async fn health(&self) -> Result<(), Error> {
-        let call = Call::get(["healthz"]).on(Listener::Ops).anonymous().once();
+        let call = Call::get("health", ["healthz"]).on(Listener::Ops).anonymous().once();
         self.transport().send(&call, Caller::NOBODY).await.map(|_| ())
     }
 
@@ -21,7 +21,7 @@ impl Client {
     /// # Errors
     /// An [`Error`] if there is another answer, or none. It is asked once.
     pub async fn ready(&self) -> Result<bool, Error> {
-        let call = Call::get(["readyz"]).on(Listener::Ops).anonymous().once();
+        let call = Call::get("ready", ["readyz"]).on(Listener::Ops).anonymous().once();
         let reply = self.transport().exchange(&call, Caller::NOBODY).await?;
         if reply.status == StatusCode::SERVICE_UNAVAILABLE {
             return Ok(false);

@@ -1,11 +1,15 @@
-//! Outbound HTTP behind the egress guard: the `http` connector kind and the callback transport.
+//! The ways out behind the egress guard: the connector kinds `http`, `smtp` and `s3`, and the callback transport.
 //!
 //! **The one rule:** nothing in here opens a connection but [`egress::EgressClient`].
 
 pub mod callback;
 pub mod egress;
 pub mod http;
+pub mod s3;
+pub mod smtp;
 
 pub use callback::HttpCallbacks;
 pub use egress::{EgressClient, EgressPolicy};
 pub use http::HttpKind;
+pub use s3::S3Kind;
+pub use smtp::SmtpKind;

@@ -15,7 +15,6 @@ macro_rules! event_types {
     ($($variant:ident = $text:literal),+ $(,)?) => {
         /// What happened.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub enum EventType {
             $(#[doc = concat!("`", $text, "`")] #[serde(rename = $text)] $variant,)+
@@ -61,6 +60,21 @@ event_types! {
     WorkspaceResumed = "workspace.resumed",
     WorkspaceDeleted = "workspace.deleted",
 }
+
+// By hand: the derive sees the macro's variants, but not how they are spelled.
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for EventType {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|kind| kind.as_str())))
+            .description(Some("What happened."))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for EventType {}
 
 impl fmt::Display for EventType {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to the terminal")]
 
+mod clients;
 mod lint;
 mod names;
+mod openapi;
 mod test;
 mod tools;
 
@@ -23,6 +25,8 @@ usage: cargo xtask <chore> [arguments]
   test [ARGS]    every test and doc test, all features; ARGS go to `cargo test` (`cargo xtask test inv_03`)
   lint           names, formatting, clippy, documentation, licences and sources, advisories
   names          house rules that a look at the files can check, and which invariants have tests
+  openapi        whether docs/openapi.json is what the code says; `--write` makes it so
+  clients        TypeScript and Python clients of the document, generated, compiled, run against the mock server
   bench [ARGS]   the benchmarks; ARGS go to `cargo bench`
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
 
@@ -44,6 +48,9 @@ fn chore() -> Result<()> {
         Some("test") => test::test(&rest),
         Some("lint") if rest.is_empty() => lint::lint(),
         Some("names") if rest.is_empty() => names::names(),
+        Some("openapi") if rest.is_empty() => openapi::openapi(false),
+        Some("openapi") if rest == ["--write"] => openapi::openapi(true),
+        Some("clients") if rest.is_empty() => clients::clients(),
         Some("bench") => run(cargo(["bench", "--package", "orchestrator-benches", "--locked"]).args(rest)),
         Some("demo") => {
             let demo = ["run", "--release", "--locked", "--bin", "orchestrator", "--", "demo"];

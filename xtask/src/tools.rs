@@ -1,6 +1,7 @@
 //! The programs that chores call: cargo, and tools of cargo that are got if they are missing.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 /// Where tools are put that are not on the machine, and the Python that gets them.
 const TOOLS: &str = ".tools";
+/// Where the Python is that generates and runs clients.
+const PYTHON: &str = ".tools/clients";
 
 /// A tool of cargo that is published, prebuilt, as a Python package.
 pub(crate) struct Tool {
@@ -28,6 +31,19 @@ pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root()).env("PATH", path());
     command
+}
+
+/// Builds an example of some crate, with the features that the tests build it with, so that nothing is compiled twice; gives
+/// the program.
+///
+/// # Errors
+/// It cannot be built.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    let build = ["build", "--quiet", "--workspace", "--all-features", "--locked", "--example", name];
+    let status = cargo(build).stdin(Stdio::null()).status();
+    ensure!(status.is_ok_and(|status| status.success()), "the example `{name}` could not be built");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Ok(root().join(target).join("debug").join("examples").join(name))
 }
 
 /// Runs a command, which is shown first; its output is the terminal's.
@@ -58,12 +74,37 @@ pub(crate) fn ensure(tool: &Tool) -> Result<()> {
         return Ok(());
     }
     let missing = || format!("{} is not on this machine, and could not be got", tool.program);
-    let python = bin().join("python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv", TOOLS]).current_dir(root())).with_context(missing)?;
+    install(&venv(TOOLS).with_context(missing)?, &[tool.package]).with_context(missing)
+}
+
+/// A Python that has these packages, one `name==version` a line, in an environment of their own: what they depend on does not
+/// change with what other chores need.
+///
+/// # Errors
+/// There is no Python on this machine, or the packages cannot be got.
+pub(crate) fn python(packages: &str) -> Result<PathBuf> {
+    let python = venv(PYTHON)?;
+    let stamp = root().join(PYTHON).join("installed.txt");
+    if fs::read_to_string(&stamp).ok().is_none_or(|installed| installed != packages) {
+        let lines: Vec<&str> = packages.lines().filter(|line| !line.trim().is_empty()).collect();
+        install(&python, &lines)?;
+        fs::write(&stamp, packages)?;
     }
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", tool.package];
-    run(Command::new(python).args(install).current_dir(root())).with_context(missing)
+    Ok(python)
+}
+
+/// The Python of an environment, which is made if it is not there.
+fn venv(folder: &str) -> Result<PathBuf> {
+    let python = root().join(folder).join("bin").join("python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv", folder]).current_dir(root()))?;
+    }
+    Ok(python)
+}
+
+fn install(python: &Path, packages: &[&str]) -> Result<()> {
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(python).args(install).args(packages).current_dir(root()))
 }
 
 fn bin() -> PathBuf {

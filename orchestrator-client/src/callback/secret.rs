@@ -13,6 +13,12 @@ use super::error::CallbackError;
 pub struct CallbackSecret(hmac::Key);
 
 impl CallbackSecret {
+    /// This secret's signature over `content`.
+    #[cfg(feature = "mock")]
+    pub(crate) fn sign(&self, content: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.0, content)
+    }
+
     /// Whether `signature` is this secret's over `content`; takes the same time wherever they differ.
     pub(super) fn signed(&self, content: &[u8], signature: &[u8]) -> bool {
         hmac::verify(&self.0, content, signature).is_ok()

@@ -12,7 +12,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn export_bundle(&self) -> Result<Bundle, Error> {
-        self.client.body(&Call::get(self.path(["bundle"]))).await
+        self.client.body(&Call::get("export_bundle", self.path(["bundle"]))).await
     }
 
     /// Makes the workspace what the document says, and makes it if it is absent. Importing the same again changes nothing.
@@ -21,7 +21,8 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 422 with a pointer to each mistake.
     pub async fn import_bundle(&self, bundle: &Bundle, dry_run: bool) -> Result<BundleResult, Error> {
-        let call = Call::put(self.path(["bundle"])).query("dry_run", dry_run.then_some(true)).json(bundle);
+        let call =
+            Call::put("import_bundle", self.path(["bundle"])).query("dry_run", dry_run.then_some(true)).json(bundle);
         self.client.body(&call).await
     }
 }

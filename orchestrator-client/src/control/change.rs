@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::HeaderName;
 use http::header::IF_MATCH;
 use orchestrator_types::ConfigVersionSummary;
 
@@ -11,6 +12,8 @@ use crate::answer::{Answer, ETag};
 use crate::client::Client;
 use crate::error::Error;
 use crate::transport::Call;
+
+const TAKE_ROUTES: HeaderName = HeaderName::from_static("take-routes");
 
 /// A change of the config: await it for the version that it leaves, and its new validator.
 #[must_use = "nothing is sent before it is awaited"]
@@ -27,6 +30,12 @@ impl ConfigChange {
     /// Only if the config is still the one that this validator came with; else it is refused with 412.
     pub fn if_match(self, etag: &ETag) -> Self {
         Self { call: self.call.header(IF_MATCH, etag.as_str()), ..self }
+    }
+
+    /// Takes the webhook routes that it names from the workspaces that hold them, rather than being refused with `route_taken`.
+    /// For the install's administrator only.
+    pub fn take_routes(self) -> Self {
+        Self { call: self.call.header(TAKE_ROUTES, "true"), ..self }
     }
 }
 

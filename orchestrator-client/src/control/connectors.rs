@@ -11,7 +11,7 @@ use crate::transport::Call;
 impl Client {
     /// Every connector kind that the server has, with the schemas of its settings and operations.
     pub fn connector_kinds(&self) -> List<ConnectorKindView> {
-        List::new(self, Call::get(["connector-kinds"]))
+        List::new(self, Call::get("list_connector_kinds", ["connector-kinds"]))
     }
 }
 
@@ -21,6 +21,6 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is no such connector, 429 while it is being checked already.
     pub async fn check_connector(&self, name: &Name) -> Result<ConnectorCheck, Error> {
-        self.client.body(&Call::post(self.path(["connectors", name.as_str(), "check"]))).await
+        self.client.body(&Call::post("check_connector", self.path(["connectors", name.as_str(), "check"]))).await
     }
 }

@@ -10,7 +10,7 @@ use crate::transport::Call;
 impl Workspace {
     /// What providers have sent.
     pub fn inbox(&self) -> List<InboxView> {
-        List::new(&self.client, Call::get(self.path(["inbox"])))
+        List::new(&self.client, Call::get("list_inbox", self.path(["inbox"])))
     }
 
     /// One entry, with its headers and payload.
@@ -18,7 +18,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is none.
     pub async fn inbox_entry(&self, id: InboxId) -> Result<InboxView, Error> {
-        self.client.body(&Call::get(self.path(["inbox", &id.to_string()]))).await
+        self.client.body(&Call::get("get_inbox_entry", self.path(["inbox", &id.to_string()]))).await
     }
 
     /// Delivers an entry again.
@@ -26,6 +26,11 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is none.
     pub async fn replay_inbox_entry(&self, id: InboxId, reason: &str) -> Result<InboxView, Error> {
-        self.client.body(&Call::post(self.path(["inbox", &id.to_string(), "replay"])).json(&because(reason))).await
+        self.client
+            .body(
+                &Call::post("replay_inbox_entry", self.path(["inbox", &id.to_string(), "replay"]))
+                    .json(&because(reason)),
+            )
+            .await
     }
 }

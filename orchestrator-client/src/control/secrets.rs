@@ -13,7 +13,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn put_secret(&self, name: &Name, request: &SecretRequest) -> Result<SecretView, Error> {
-        self.client.body(&Call::put(self.path(["secrets", name.as_str()])).json(request)).await
+        self.client.body(&Call::put("write_secret", self.path(["secrets", name.as_str()])).json(request)).await
     }
 
     /// Writes a new version of a secret beside the one that is active, so that both are accepted for a while.
@@ -21,11 +21,13 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is no such secret.
     pub async fn rotate_secret(&self, name: &Name, request: &SecretRequest) -> Result<SecretView, Error> {
-        self.client.body(&Call::post(self.path(["secrets", name.as_str(), "rotate"])).json(request)).await
+        self.client
+            .body(&Call::post("rotate_secret", self.path(["secrets", name.as_str(), "rotate"])).json(request))
+            .await
     }
 
     /// How every secret reference stands.
     pub fn secrets(&self) -> List<SecretStatus> {
-        List::new(&self.client, Call::get(self.path(["secrets"])))
+        List::new(&self.client, Call::get("list_secrets", self.path(["secrets"])))
     }
 }

@@ -23,7 +23,7 @@ impl Client {
 
     /// The workspaces that the caller may see.
     pub fn workspaces(&self) -> List<WorkspaceView> {
-        List::new(self, Call::get(["workspaces"]))
+        List::new(self, Call::get("list_workspaces", ["workspaces"]))
     }
 
     /// Makes a workspace, with config version 1 active.
@@ -31,7 +31,7 @@ impl Client {
     /// # Errors
     /// An [`Error`]; 409 if the name is taken, `wrong_environment` if it ends in another environment than the install's.
     pub async fn create_workspace(&self, request: &WorkspaceRequest) -> Result<WorkspaceView, Error> {
-        self.body(&Call::post(["workspaces"]).json(request)).await
+        self.body(&Call::post("create_workspace", ["workspaces"]).json(request)).await
     }
 }
 
@@ -47,7 +47,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`]; 404 if there is none that the caller may see.
     pub async fn get(&self) -> Result<WorkspaceView, Error> {
-        self.client.body(&Call::get(self.path([]))).await
+        self.client.body(&Call::get("get_workspace", self.path([]))).await
     }
 
     /// Stops serving it: the exec API refuses, webhooks are still taken in.
@@ -55,7 +55,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn suspend(&self, reason: &str) -> Result<WorkspaceView, Error> {
-        self.client.body(&Call::post(self.path(["suspend"])).json(&because(reason))).await
+        self.client.body(&Call::post("suspend_workspace", self.path(["suspend"])).json(&because(reason))).await
     }
 
     /// Serves it again.
@@ -63,7 +63,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn resume(&self, reason: &str) -> Result<WorkspaceView, Error> {
-        self.client.body(&Call::post(self.path(["resume"])).json(&because(reason))).await
+        self.client.body(&Call::post("resume_workspace", self.path(["resume"])).json(&because(reason))).await
     }
 
     /// Deletes it. Its name is not given again.
@@ -71,7 +71,7 @@ impl Workspace {
     /// # Errors
     /// An [`Error`].
     pub async fn delete(&self, reason: &str) -> Result<(), Error> {
-        self.client.done(&Call::delete(self.path([])).json(&because(reason))).await
+        self.client.done(&Call::delete("delete_workspace", self.path([])).json(&because(reason))).await
     }
 
     /// The path of something in this workspace.

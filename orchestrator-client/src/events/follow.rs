@@ -1,29 +1,38 @@
 //! Events as a stream that outlives its connections: it resumes after the last event that it gave.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use http::HeaderName;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use orchestrator_types::{EventId, EventType, EventView};
+use http::{HeaderName, StatusCode};
+use http_body_util::BodyExt;
+use orchestrator_types::{EventId, EventType, EventView, TraceId};
 use tokio::time::Instant;
 
+use super::page::{EventQuery, names};
 use super::sse::{Frame, Parser};
 use crate::client::Client;
 use crate::error::{Error, TransportError};
-use crate::transport::Call;
+use crate::transport::{Body, Call};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The largest event that is read, in bytes.
 const EVENT_LIMIT: usize = 8 * 1024 * 1024;
+/// So many connections in a row that give not one byte are proof that something on the way holds streams back.
+const MUTE: u32 = 2;
+/// How long a page is waited for where streams do not come through: below what proxies cut off.
+const POLL: Duration = Duration::from_secs(25);
 
 /// Which events a stream gives. Empty means all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// Of this type.
-    pub kind: Option<EventType>,
+    /// Of these types.
+    pub kinds: Vec<EventType>,
     /// About this: the id of a job, execution or inbox entry, or a name.
     pub subject: Option<String>,
+    /// Of this trace.
+    pub trace_id: Option<TraceId>,
 }
 
 impl Client {
@@ -31,6 +40,9 @@ impl Client {
     ///
     /// The stream opens its connection when it is polled, and another one after a pause whenever one breaks, falls silent or is
     /// ended by the server; no event comes twice or is skipped. It has no end of its own.
+    ///
+    /// Where streams do not come through (something on the way answers with another content type, or lets nothing pass twice in a
+    /// row), it goes on by long polls of pages.
     ///
     /// Its errors: after [`Retry::max_tries`](crate::Retry) failures in a row each further one is given, and polling on tries again; an
     /// event that cannot be read (of a type that this version does not know) is given as [`Error::Decode`], and the stream goes on
@@ -48,6 +60,8 @@ impl Client {
             cursor: None,
             given: after,
             connection: None,
+            paged: None,
+            mute: 0,
             failures: 0,
             told: None,
             ended: false,
@@ -68,6 +82,10 @@ struct Follow {
     cursor: Option<String>,
     given: Option<EventId>,
     connection: Option<Connection>,
+    /// Events of a page that are not given yet; `Some` where streams do not come through.
+    paged: Option<VecDeque<EventView>>,
+    /// Connections in a row that gave not one byte.
+    mute: u32,
     /// Connections in a row that gave nothing.
     failures: u32,
     /// The `Retry-After` of the last refusal.
@@ -76,14 +94,21 @@ struct Follow {
 }
 
 struct Connection {
-    response: reqwest::Response,
+    body: Body,
     parser: Parser,
     opened_at: Instant,
+    heard: bool,
 }
 
 impl Follow {
     async fn next(&mut self) -> Option<Result<EventView, Error>> {
         while !self.ended {
+            if self.paged.is_some() {
+                match self.page().await {
+                    Some(item) => return Some(item),
+                    None => continue,
+                }
+            }
             let silence = self.client.transport().silence();
             let lost = match &mut self.connection {
                 Some(connection) => match connection.frame(silence).await {
@@ -102,6 +127,12 @@ impl Follow {
                     Err(problem) => Some(problem),
                 },
             };
+            if self.held_back(lost.as_ref()) {
+                self.connection = None;
+                self.failures = 0;
+                self.paged = Some(VecDeque::new());
+                continue;
+            }
             if let Some(item) = self.lose(lost) {
                 return Some(Err(item));
             }
@@ -109,15 +140,53 @@ impl Follow {
         None
     }
 
-    async fn connect(&mut self) -> Result<Connection, Error> {
+    /// The next event of a page, or the error that the caller should see now.
+    async fn page(&mut self) -> Option<Result<EventView, Error>> {
+        if let Some(event) = self.paged.as_mut().and_then(VecDeque::pop_front) {
+            self.cursor = Some(event.id.to_string());
+            self.given = Some(event.id);
+            return Some(Ok(event));
+        }
+        self.pause().await;
+        let query = EventQuery {
+            after: self.cursor.as_ref().and_then(|cursor| cursor.parse().ok()).or(self.after),
+            kinds: self.filter.kinds.clone(),
+            subject: self.filter.subject.clone(),
+            trace_id: self.filter.trace_id,
+            wait: Some(POLL),
+            limit: None,
+        };
+        let asked_at = Instant::now();
+        match self.client.events(&query).await {
+            Ok(page) => {
+                // A server that drains answers before the time is over: do not ask in a tight loop.
+                // A page of what a filter passes over is empty, and yet moves on.
+                let moved = page.next_cursor.is_some() && page.next_cursor != self.cursor;
+                let early = page.items.is_empty() && !moved && asked_at.elapsed() < POLL;
+                self.failures = if early { self.failures.saturating_add(1) } else { 0 };
+                self.cursor = page.next_cursor.or(self.cursor.take());
+                let given = self.given;
+                self.paged = Some(page.items.into_iter().filter(|event| Some(event.id) != given).collect());
+                None
+            }
+            Err(problem) => self.lose(Some(problem)).map(Err),
+        }
+    }
+
+    async fn pause(&mut self) {
         if self.failures > 0 {
             let retry = self.client.transport().retry();
             let pause = retry.delay(self.failures, self.told.take(), &mut fastrand::Rng::new());
             tokio::time::sleep(pause).await;
         }
-        let mut call = Call::get(["events"])
-            .query("type", self.filter.kind)
+    }
+
+    async fn connect(&mut self) -> Result<Connection, Error> {
+        self.pause().await;
+        let mut call = Call::get("list_events", ["events"])
+            .query("type", names(&self.filter.kinds))
             .query("subject", self.filter.subject.as_ref())
+            .query("trace_id", self.filter.trace_id)
             .header(ACCEPT, "text/event-stream");
         call = match &self.cursor {
             Some(cursor) => call.header(LAST_EVENT_ID, cursor),
@@ -128,7 +197,8 @@ impl Follow {
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Decode { what: "event stream", source: None });
         }
-        Ok(Connection { response, parser: Parser::new(EVENT_LIMIT), opened_at: Instant::now() })
+        let body = response.into_body();
+        Ok(Connection { body, parser: Parser::new(EVENT_LIMIT), opened_at: Instant::now(), heard: false })
     }
 
     /// What a frame gives, if anything. The place in the stream moves past it either way.
@@ -148,6 +218,19 @@ impl Follow {
             }
             Err(source) => Some(Err(Error::Decode { what: "event", source: Some(source) })),
         }
+    }
+
+    /// Whether it is proven that streams do not come through.
+    fn held_back(&mut self, lost: Option<&Error>) -> bool {
+        let mute = self.connection.as_ref().is_some_and(|connection| !connection.heard);
+        let silent = matches!(lost, Some(Error::Transport(problem)) if problem.is_timeout());
+        self.mute = if mute && silent { self.mute + 1 } else { 0 };
+        let other = match lost {
+            Some(Error::Decode { what: "event stream", .. }) => true,
+            Some(problem) => problem.status() == Some(StatusCode::NOT_ACCEPTABLE),
+            None => false,
+        };
+        other || self.mute >= MUTE
     }
 
     /// Counts a connection that is lost or did not come about; gives the error that the caller should see now.
@@ -173,11 +256,13 @@ impl Connection {
             if let Some(frame) = self.parser.frame() {
                 return Ok(Some(frame));
             }
-            let chunk = match tokio::time::timeout(silence, self.response.chunk()).await {
-                Ok(chunk) => chunk?,
+            let frame = match tokio::time::timeout(silence, self.body.frame()).await {
+                Ok(Some(frame)) => frame?,
+                Ok(None) => return Ok(None),
                 Err(_) => return Err(Error::Transport(TransportError::silent(silence))),
             };
-            let Some(chunk) = chunk else { return Ok(None) };
+            let Ok(chunk) = frame.into_data() else { continue };
+            self.heard = true;
             self.parser.feed(&chunk).map_err(|_| Error::TooLarge { limit: EVENT_LIMIT })?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestrator_types::{EventId, EventType, EventView, Page};
+use orchestrator_types::{EventId, EventType, EventView, Page, TraceId};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -14,10 +14,12 @@ use crate::transport::Call;
 pub struct EventQuery {
     /// After this event; from the first that is kept if absent.
     pub after: Option<EventId>,
-    /// Of this type.
-    pub kind: Option<EventType>,
+    /// Of these types; of all if there are none.
+    pub kinds: Vec<EventType>,
     /// About this: the id of a job, execution or inbox entry, or a name.
     pub subject: Option<String>,
+    /// Of this trace.
+    pub trace_id: Option<TraceId>,
     /// If there is none, wait so long for one; at most 30 s.
     pub wait: Option<Duration>,
     /// So many at most; up to 500.
@@ -31,13 +33,19 @@ impl Client {
     /// An [`Error`] if it cannot be had.
     pub async fn events(&self, query: &EventQuery) -> Result<Page<EventView>, Error> {
         let wait = query.wait.unwrap_or_default().min(LONGEST_POLL);
-        let call = Call::get(["events"])
+        let call = Call::get("list_events", ["events"])
             .query("after", query.after)
-            .query("type", query.kind)
+            .query("type", names(&query.kinds))
             .query("subject", query.subject.as_ref())
+            .query("trace_id", query.trace_id)
             .query("wait_ms", (!wait.is_zero()).then_some(wait.as_millis()))
             .query("limit", query.limit)
             .held_back(wait);
         self.body(&call).await
     }
+}
+
+/// The names of types as the contract lists them; `None` for no condition.
+pub(super) fn names(kinds: &[EventType]) -> Option<String> {
+    (!kinds.is_empty()).then(|| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(","))
 }

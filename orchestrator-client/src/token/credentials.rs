@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::key::ClientKey;
 use super::source::{Token, TokenError, TokenSource};
 use crate::builder::{ClientBuilder, server_url};
 use crate::error::Error;
@@ -22,7 +23,15 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// No token is believed to live longer.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
-/// A service identity's id and secret, exchanged for tokens at `POST /oauth/token`.
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How a service identity proves itself.
+pub(crate) enum Proof {
+    Secret(SecretString),
+    Key(ClientKey),
+}
+
+/// A service identity's id and its secret or key, exchanged for tokens at `POST /oauth/token`.
 ///
 /// The token is shared by all callers. One renewal runs at a time: while the old token still lasts the others go on with
 /// it, else they wait for the one renewal and share its outcome, also if it fails. Dropping a waiting call ends nothing
@@ -30,7 +39,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 pub struct ClientCredentials {
     transport: Transport,
     client_id: String,
-    client_secret: SecretString,
+    proof: Proof,
     scope: Option<String>,
     state: RwLock<State>,
     renewal: Mutex<()>,
@@ -56,7 +65,16 @@ impl ClientCredentials {
     /// [`Error::Invalid`] if `url` is not a usable address.
     pub fn new(url: &str, client_id: impl Into<String>, client_secret: impl Into<String>) -> Result<Self, Error> {
         let transport = ClientBuilder::new(url).transport(server_url(url)?)?;
-        Ok(Self::over(transport, client_id.into(), SecretString::from(client_secret.into())))
+        Ok(Self::over(transport, client_id.into(), Proof::Secret(SecretString::from(client_secret.into()))))
+    }
+
+    /// The same for an identity that has a key (`private_key_jwt`): each token request carries a fresh assertion, signed by it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `url` is not a usable address.
+    pub fn with_key(url: &str, client_id: impl Into<String>, key: ClientKey) -> Result<Self, Error> {
+        let transport = ClientBuilder::new(url).transport(server_url(url)?)?;
+        Ok(Self::over(transport, client_id.into(), Proof::Key(key)))
     }
 
     /// Asks for these scopes only (separated by spaces) instead of all that the identity has.
@@ -66,8 +84,8 @@ impl ClientCredentials {
         self
     }
 
-    pub(crate) fn over(transport: Transport, client_id: String, client_secret: SecretString) -> Self {
-        Self { transport, client_id, client_secret, scope: None, state: RwLock::default(), renewal: Mutex::new(()) }
+    pub(crate) fn over(transport: Transport, client_id: String, proof: Proof) -> Self {
+        Self { transport, client_id, proof, scope: None, state: RwLock::default(), renewal: Mutex::new(()) }
     }
 
     /// The lease if it is still to be had, and whether it is time for another.
@@ -102,15 +120,28 @@ impl ClientCredentials {
     }
 
     async fn fetch(&self) -> Result<Lease, TokenError> {
-        let form = TokenRequest {
+        let mut form = TokenRequest {
             grant_type: "client_credentials".to_owned(),
             client_id: Some(self.client_id.clone()),
-            client_secret: Some(self.client_secret.expose_secret().to_owned()),
             scope: self.scope.clone(),
             ..TokenRequest::default()
         };
-        // It makes nothing but a token, so it may be asked again.
-        let call = Call::post(["oauth", "token"]).form(&form).repeatable().anonymous().with_secret_answer();
+        let call = Call::post("get_token", ["oauth", "token"]).anonymous().with_secret_answer();
+        let call = match &self.proof {
+            Proof::Secret(secret) => {
+                form.client_secret = Some(secret.expose_secret().to_owned());
+                // It makes nothing but a token, so it may be asked again.
+                call.form(&form).repeatable()
+            }
+            Proof::Key(key) => {
+                let audience =
+                    key.audience().unwrap_or_else(|| self.transport.address().as_str().trim_end_matches('/'));
+                form.client_assertion_type = Some(ASSERTION.to_owned());
+                form.client_assertion = Some(key.assertion(&self.client_id, audience)?);
+                // The assertion is good for one use: a try whose answer was lost has used it up.
+                call.form(&form).once()
+            }
+        };
         let asked_at = Instant::now();
         let endpoint = |source| TokenError::Endpoint(Arc::new(source));
         let reply = self.transport.send(&call, Caller::NOBODY).await.map_err(endpoint)?;
@@ -161,7 +192,7 @@ impl fmt::Debug for ClientCredentials {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("ClientCredentials")
             .field("client_id", &self.client_id)
-            .field("client_secret", &"[redacted]")
+            .field("proof", &"[redacted]")
             .field("scope", &self.scope)
             .finish_non_exhaustive()
     }

@@ -54,6 +54,9 @@ pub enum TokenError {
     /// A text that cannot be a bearer token.
     #[error("not a bearer token: it has visible ASCII characters only, and at least one")]
     Malformed,
+    /// A text that is no private key of the sort that was named, or one that cannot sign.
+    #[error("not a usable private key in PEM")]
+    Key,
     /// The token endpoint gave none.
     #[error("the token endpoint gave no token")]
     Endpoint(#[source] Arc<Error>),

@@ -23,6 +23,7 @@ pub(crate) enum Listener {
 /// A call that is not sent yet.
 #[derive(Clone)]
 pub(crate) struct Call {
+    pub(super) operation: &'static str,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -45,10 +46,11 @@ enum Flaw {
 }
 
 impl Call {
-    fn new<S: Into<String>>(method: Method, path: impl IntoIterator<Item = S>) -> Self {
+    fn new<S: Into<String>>(operation: &'static str, method: Method, path: impl IntoIterator<Item = S>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         Self {
+            operation,
             repeatable: method == Method::GET,
             method,
             headers,
@@ -64,20 +66,20 @@ impl Call {
         }
     }
 
-    pub(crate) fn get<S: Into<String>>(path: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Method::GET, path)
+    pub(crate) fn get<S: Into<String>>(operation: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(operation, Method::GET, path)
     }
 
-    pub(crate) fn post<S: Into<String>>(path: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Method::POST, path)
+    pub(crate) fn post<S: Into<String>>(operation: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(operation, Method::POST, path)
     }
 
-    pub(crate) fn put<S: Into<String>>(path: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Method::PUT, path)
+    pub(crate) fn put<S: Into<String>>(operation: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(operation, Method::PUT, path)
     }
 
-    pub(crate) fn delete<S: Into<String>>(path: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Method::DELETE, path)
+    pub(crate) fn delete<S: Into<String>>(operation: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(operation, Method::DELETE, path)
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
@@ -216,14 +218,15 @@ mod tests {
     #[test]
     fn what_is_put_into_a_path_stays_one_part_of_it() {
         let base = Url::parse("https://host.example/under/").unwrap();
-        let call =
-            Call::get(["workspaces", "a b/../c?d#e%2f"]).query("after", Some("x&y=z")).query("limit", None::<u32>);
+        let call = Call::get("test", ["workspaces", "a b/../c?d#e%2f"])
+            .query("after", Some("x&y=z"))
+            .query("limit", None::<u32>);
         assert_eq!(
             call.address(&base).unwrap().as_str(),
             "https://host.example/under/workspaces/a%20b%2F..%2Fc%3Fd%23e%252f?after=x%26y%3Dz"
         );
         for segment in ["", ".", ".."] {
-            assert!(Call::get(["workspaces", segment]).address(&base).is_err(), "{segment:?}");
+            assert!(Call::get("test", ["workspaces", segment]).address(&base).is_err(), "{segment:?}");
         }
     }
 }

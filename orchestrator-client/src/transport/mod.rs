@@ -3,7 +3,9 @@
 mod call;
 mod reply;
 mod send;
+mod service;
 
 pub(crate) use call::{Call, Listener};
 pub(crate) use reply::Reply;
 pub(crate) use send::{Caller, Settings, Transport};
+pub use service::{Body, BoxError, HttpService, Operation};

@@ -47,7 +47,11 @@ async fn a_stream_resumes_after_the_last_event_when_it_is_cut() {
     })
     .await;
     let client = server.builder().token("x").retry(quick(10)).build().unwrap();
-    let filter = EventFilter { kind: Some(EventType::JobSucceeded), subject: Some("job_x".to_owned()) };
+    let filter = EventFilter {
+        kinds: vec![EventType::JobSucceeded],
+        subject: Some("job_x".to_owned()),
+        ..EventFilter::default()
+    };
 
     let items: Vec<_> = client.event_stream(Some(id(0)), filter).collect().await;
 
@@ -107,10 +111,41 @@ async fn a_stream_that_cannot_connect_says_so_and_goes_on_trying() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_stream_ends_it() {
-    let server = Server::answering(|_, _| answer(200, &json!({"items": [], "next_cursor": null}))).await;
+async fn where_something_answers_with_pages_the_stream_goes_on_by_pages() {
+    let server = Server::answering(|_, number| match number {
+        0 => answer(200, &json!({"items": [event(9)], "next_cursor": null})),
+        1 => answer(200, &json!({"items": [event(1), event(2)], "next_cursor": id(2)})),
+        // Nothing that fits the filter, and more behind it.
+        2 => answer(200, &json!({"items": [], "next_cursor": id(5)})),
+        3 => problem(503, "unavailable"),
+        4 => answer(200, &json!({"items": [event(6)], "next_cursor": id(6)})),
+        _ => problem(403, "forbidden"),
+    })
+    .await;
     let items: Vec<_> = server.client().event_stream(None, EventFilter::default()).collect().await;
-    assert!(matches!(items[..], [Err(Error::Decode { what: "event stream", .. })]), "{items:?}");
+    let (end, events) = items.split_last().unwrap();
+    assert_eq!(events.iter().map(|item| item.as_ref().unwrap().id.sequence()).collect::<Vec<_>>(), [1, 2, 6]);
+    assert_eq!(end.as_ref().unwrap_err().status().unwrap(), 403);
+    let seen: Vec<_> = server.seen().iter().map(|seen| seen.target.clone()).collect();
+    let after = |sequence| format!("/events?after={}&wait_ms=25000", id(sequence));
+    assert_eq!(seen, ["/events", "/events?wait_ms=25000", &after(2), &after(5), &after(5), &after(6)]);
+}
+
+#[tokio::test]
+async fn where_streams_are_held_back_the_stream_goes_on_by_pages() {
+    let server = Server::answering(|seen, number| match (number, seen.header("accept")) {
+        (0 | 1, _) => {
+            let nothing = futures_util::stream::pending::<Result<String, std::io::Error>>();
+            Response::builder().header("content-type", SSE).body(Body::from_stream(nothing)).unwrap()
+        }
+        (2, Some("application/json")) => answer(200, &json!({"items": [event(1)], "next_cursor": id(1)})),
+        _ => problem(403, "forbidden"),
+    })
+    .await;
+    let client = server.builder().token("x").stream_silence(Duration::from_millis(50)).build().unwrap();
+    let mut events = client.event_stream(None, EventFilter::default());
+    assert_eq!(events.next().await.unwrap().unwrap().id, id(1));
+    assert_eq!(server.seen().len(), 3);
 }
 
 #[tokio::test]
@@ -118,8 +153,9 @@ async fn a_page_of_events_is_waited_for() {
     let server = Server::answering(|_, _| answer(200, &json!({"items": [event(1)], "next_cursor": id(1)}))).await;
     let query = EventQuery {
         after: Some(id(0)),
-        kind: Some(EventType::JobSucceeded),
+        kinds: vec![EventType::JobSucceeded, EventType::JobDead],
         subject: Some("job_x".to_owned()),
+        trace_id: None,
         wait: Some(Duration::from_secs(3_600)),
         limit: Some(10),
     };
@@ -127,6 +163,7 @@ async fn a_page_of_events_is_waited_for() {
     assert_eq!(client.events(&query).await.unwrap().items[0].id, id(1));
     client.events(&EventQuery::default()).await.unwrap();
     let seen = server.seen();
-    let expected = format!("/events?after={}&type=job.succeeded&subject=job_x&wait_ms=30000&limit=10", id(0));
+    let expected =
+        format!("/events?after={}&type=job.succeeded%2Cjob.dead&subject=job_x&wait_ms=30000&limit=10", id(0));
     assert_eq!((seen[0].target.as_str(), seen[1].target.as_str()), (expected.as_str(), "/events"));
 }

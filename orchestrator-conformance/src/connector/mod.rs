@@ -91,6 +91,12 @@ pub trait ConnectorHarness: Send + Sync {
     /// hang.
     async fn tell(&self, told: Told) -> bool;
 
+    /// Whether the upstream's protocol has it that what it refused, or failed with an answer, was surely not done, as mail
+    /// servers'. Such a call counts as not sent, and may be sent again whatever it is.
+    fn no_means_not_done(&self) -> bool {
+        false
+    }
+
     /// Every call that the upstream has seen.
     fn seen(&self) -> Vec<Seen>;
 

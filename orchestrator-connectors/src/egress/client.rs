@@ -41,6 +41,7 @@ pub struct EgressClient(Arc<Inner>);
 
 struct Inner {
     policy: EgressPolicy,
+    names: Names,
     elsewhere: reqwest::Client,
     /// One for each port of the install's own, since a resolver is not told the port.
     own_ports: HashMap<u16, reqwest::Client>,
@@ -67,7 +68,7 @@ impl EgressClient {
         for port in policy.own_ports() {
             own_ports.insert(port, client(port)?);
         }
-        Ok(Self(Arc::new(Inner { policy, elsewhere, own_ports })))
+        Ok(Self(Arc::new(Inner { policy, names, elsewhere, own_ports })))
     }
 
     /// What it lets through.
@@ -81,6 +82,10 @@ impl EgressClient {
         self.0.policy.check_url(url)?;
         let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
         Ok(own.unwrap_or(&self.0.elsewhere))
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     /// Makes one attempt. Any status is an answer.

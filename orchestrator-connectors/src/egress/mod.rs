@@ -5,7 +5,9 @@
 //! name resolves to, inside the resolver whose answer is the one connected to, so that a name cannot change its mind
 //! between check and use. Proxies of the environment, redirects and hidden retries are off.
 //!
-//! **The one rule:** only [`EgressClient`] builds an HTTP client; whoever wants out goes through it.
+//! What is not HTTP gets a connection from it, to an address that was judged in the same way.
+//!
+//! **The one rule:** only [`EgressClient`] builds an HTTP client or opens a connection; whoever wants out goes through it.
 
 mod answer;
 mod client;
@@ -15,6 +17,8 @@ mod policy;
 mod ranges;
 mod resolver;
 mod retry_after;
+mod stream;
+mod tls;
 
 pub use answer::{BodyLimit, EgressAnswer, EgressLimits};
 pub(crate) use answer::{DEFAULT_BODY_BYTES, EXCERPT_BYTES};
@@ -24,3 +28,4 @@ pub use objects::GuardedObjects;
 pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
 pub use ranges::{Range, range_of};
 pub use retry_after::retry_after;
+pub(crate) use tls::{TlsTrust, TlsTrustError};

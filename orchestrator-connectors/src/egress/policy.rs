@@ -87,6 +87,12 @@ impl EgressPolicy {
         }
     }
 
+    /// Whether an address lies inside: what is sent there in clear stays where the install lets it. What a translator
+    /// leads to may be outside.
+    pub(crate) fn is_inside(address: IpAddr) -> bool {
+        range_of(address.to_canonical()).is_some_and(|range| range != Range::Translated)
+    }
+
     /// Whether a URL may be called, as far as can be told without resolving its name.
     ///
     /// # Errors

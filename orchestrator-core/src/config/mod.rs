@@ -16,5 +16,5 @@ pub(crate) use document::{StoredPointer, StoredVersion, content_hash, routes_of,
 pub(crate) use live::{LiveConfig, LiveConnector, PolicyStates, Snapshots};
 pub use resource::ResourceKind;
 pub use service::{Active, Configs, Saved};
-pub(crate) use template::template;
+pub use template::template;
 pub(crate) use validate::validate;

@@ -7,12 +7,12 @@ use orchestrator_types::{
 
 /// The template of that name. `dev` fails fast and retries briefly, so that faults show while one works; every other
 /// name that is an environment gets the production defaults.
-pub(crate) fn template(name: &str) -> Option<WorkspaceConfig> {
+pub fn template(name: &str) -> Option<WorkspaceConfig> {
     let policy = match name {
         "dev" => Policy {
             timeout: TimeoutPolicy { attempt_ms: 5_000, total_ms: 15_000 },
             retry: Some(RetryPolicy::default()),
-            breaker: Some(BreakerPolicy { min_calls: 10, open_s: 10, ..BreakerPolicy::default() }),
+            breaker: Some(BreakerPolicy { min_calls: 10, open_s: 5, ..BreakerPolicy::default() }),
             rate_limit: Some(RateLimitPolicy { per_second: 20.0, burst: 40, ..RateLimitPolicy::default() }),
             concurrency: Some(ConcurrencyPolicy { max: 16, queue: 32 }),
             job_retry: JobRetryPolicy { max_attempts: 5, max_ms: 60_000, ..JobRetryPolicy::default() },
@@ -20,7 +20,7 @@ pub(crate) fn template(name: &str) -> Option<WorkspaceConfig> {
         "prod" | "staging" | "test" => Policy {
             timeout: TimeoutPolicy { attempt_ms: 10_000, total_ms: 30_000 },
             retry: Some(RetryPolicy { initial_ms: 200, ..RetryPolicy::default() }),
-            breaker: Some(BreakerPolicy::default()),
+            breaker: Some(BreakerPolicy { open_s: 5, ..BreakerPolicy::default() }),
             rate_limit: Some(RateLimitPolicy::default()),
             concurrency: Some(ConcurrencyPolicy::default()),
             job_retry: JobRetryPolicy { max_attempts: 12, ..JobRetryPolicy::default() },

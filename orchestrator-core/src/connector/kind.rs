@@ -39,6 +39,12 @@ pub trait Connector: Send + Sync + 'static {
     /// How the attempt failed, and whether the upstream may have seen it.
     async fn call(&self, context: &CallContext, operation: &str, input: &Value) -> Result<Value, CallError>;
 
+    /// Secret slots whose values an output of this operation must carry, and which are therefore left in it: the id of the
+    /// key in a URL that was signed with it. Of all other slots the secrets are taken out of whatever comes back.
+    fn shown_slots(&self, _operation: &str) -> &[&'static str] {
+        &[]
+    }
+
     /// Asks the upstream once, with the credentials of a call, whether it would serve one. Changes nothing there. A kind
     /// that has no such question leaves this as it is.
     ///

@@ -13,6 +13,7 @@ mod error;
 mod kind;
 mod registry;
 mod secrets;
+pub mod typed;
 
 pub use check::Connectors;
 pub(crate) use check::RunningChecks;

@@ -49,8 +49,13 @@ impl SecretSlots {
 
     /// Every secret of every slot that can be had now, for redaction of what an upstream echoes.
     pub(crate) async fn all(&self) -> Vec<Secret> {
+        self.all_but(&[]).await
+    }
+
+    /// The same without those of some slots.
+    pub(crate) async fn all_but(&self, slots: &[&str]) -> Vec<Secret> {
         let mut secrets = Vec::new();
-        for source in self.0.values() {
+        for (_, source) in self.0.iter().filter(|(slot, _)| !slots.contains(&slot.as_ref())) {
             secrets.extend(source.resolve().await.unwrap_or_default());
         }
         secrets

@@ -27,7 +27,8 @@ pub(crate) struct ConnectorAttempt {
 impl Attempt for ConnectorAttempt {
     async fn attempt(&self) -> Result<Value, CallError> {
         let mut result = self.connector.call(&self.context, &self.operation, &self.input).await;
-        if let Some(redactor) = self.redactor().await {
+        let shown = if result.is_ok() { self.connector.shown_slots(&self.operation) } else { &[] };
+        if let Some(redactor) = self.redactor(shown).await {
             match &mut result {
                 Ok(output) => {
                     redactor.value(output);
@@ -41,8 +42,8 @@ impl Attempt for ConnectorAttempt {
 
 impl ConnectorAttempt {
     /// An upstream may echo what we sent it: what it says is kept and shown, so our secrets are taken out of it first.
-    async fn redactor(&self) -> Option<Redactor> {
-        let secrets = self.secrets.all().await;
+    async fn redactor(&self, shown: &[&str]) -> Option<Redactor> {
+        let secrets = self.secrets.all_but(shown).await;
         (!secrets.is_empty()).then(|| Redactor::new(&secrets))
     }
 }

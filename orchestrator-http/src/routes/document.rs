@@ -6,10 +6,11 @@ use orchestrator_types::{FieldError, Problem, UpstreamView};
 use utoipa::PartialSchema;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, Response,
-    ResponseBuilder,
+    Components, Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required,
+    Response, ResponseBuilder,
 };
 
 use crate::auth::{Requirement, requirement};
@@ -92,9 +93,48 @@ fn finish(operation: &mut Operation, method: &Method, path: &str) {
         let description = operation.description.take().filter(|text| !text.is_empty());
         operation.description = Some(description.map_or_else(|| who.clone(), |text| format!("{text}\n\n{who}")));
     }
+    for content in contents(operation) {
+        content.schema = Some(bytes().into());
+    }
     let parameters = operation.parameters.get_or_insert_default();
+    for parameter in parameters.iter_mut().filter_map(own) {
+        absent_or_a_value(parameter);
+    }
     for name in path.split(['{', '}']).skip(1).step_by(2) {
         parameters.push(RefOr::T(part(name)));
+    }
+}
+
+/// Where bytes travel as they are. Generators know them by their format, not by what a list of numbers in JSON would be.
+fn contents(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
+    const BYTES: &str = "application/octet-stream";
+    let asked = operation.request_body.iter_mut().filter_map(own);
+    let answered = operation.responses.responses.values_mut().filter_map(own);
+    let asked = asked.filter_map(|body| body.content.get_mut(BYTES));
+    asked.chain(answered.filter_map(|response| response.content.get_mut(BYTES))).filter_map(own)
+}
+
+fn bytes() -> Schema {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build().into()
+}
+
+/// No header or query says `null`: what is not required is left out.
+fn absent_or_a_value(parameter: &mut Parameter) {
+    if let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+        && let SchemaType::Array(types) = &mut object.schema_type
+    {
+        types.retain(|each| *each != Type::Null);
+        if let [only] = &types[..] {
+            object.schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
+
+fn own<T>(described: &mut RefOr<T>) -> Option<&mut T> {
+    match described {
+        RefOr::T(own) => Some(own),
+        RefOr::Ref(_) => None,
     }
 }
 

@@ -60,8 +60,9 @@ impl Tail {
         const PAGE: u32 = 500;
         let mut query = EventQuery {
             after: self.after,
-            kind: self.kind,
+            kinds: self.kind.into_iter().collect(),
             subject: self.subject.clone(),
+            trace_id: None,
             wait: None,
             limit: Some(PAGE),
         };
@@ -80,7 +81,11 @@ impl Tail {
     }
 
     async fn stream(&self, printer: Printer, client: &Client, limit: usize) -> anyhow::Result<()> {
-        let filter = EventFilter { kind: self.kind, subject: self.subject.clone() };
+        let filter = EventFilter {
+            kinds: self.kind.into_iter().collect(),
+            subject: self.subject.clone(),
+            ..EventFilter::default()
+        };
         let mut events = client.event_stream(self.after, filter);
         let mut left = limit;
         while left > 0 {

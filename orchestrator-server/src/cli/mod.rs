@@ -1,7 +1,7 @@
 //! The command line: one file a group of commands.
 //!
-//! Two kinds of commands: those that run or read an install where they are (`serve`, `demo`, `migrate`, `doctor`,
-//! `token`) take its settings; all others talk HTTP to a server, through the client that products use.
+//! Three kinds of commands: those that run or read an install where they are (`serve`, `demo`, `migrate`, `doctor`,
+//! `token`) take its settings; `policy` needs none; all others talk HTTP to a server, through the client that products use.
 
 mod audit;
 mod bundle;
@@ -19,6 +19,7 @@ mod jobs;
 mod migrate;
 mod operator;
 mod output;
+mod policy;
 mod rollback;
 mod secret;
 mod serve;
@@ -73,6 +74,9 @@ enum Command {
     /// Stored secrets. Values come from standard input, a variable or a file, never by flag.
     #[command(subcommand)]
     Secret(secret::Secrets),
+    /// What a policy says, and what it would do.
+    #[command(subcommand)]
+    Policy(policy::Policies),
     /// Durable jobs.
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -150,6 +154,7 @@ async fn dispatch(command: Command, printer: Printer) -> anyhow::Result<Verdict>
         Command::Rollback(command) => command.run(printer).await,
         Command::Connector(command) => command.run(printer).await,
         Command::Secret(command) => command.run(printer).await,
+        Command::Policy(command) => command.run(printer).await,
         Command::Jobs(command) => command.run(printer).await,
         Command::Events(command) => command.run(printer).await,
         Command::Execution(command) => command.run(printer).await,

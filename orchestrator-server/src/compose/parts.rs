@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind};
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
@@ -38,6 +38,8 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Re
         .payloads(payloads)
         .payload_max_bytes(settings.payloads.max_bytes)
         .connector(HttpKind::new(client.clone()))
+        .connector(SmtpKind::new(client.clone()))
+        .connector(S3Kind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);

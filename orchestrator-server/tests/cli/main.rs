@@ -7,6 +7,7 @@ mod bundles;
 mod doctor;
 mod jobs;
 mod kit;
+mod policies;
 mod serving;
 mod webhooks;
 mod workspaces;
