@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_conformance::connector::{
-    ConnectorHarness, Sample, Seen, Told, cancellation, health, outcomes, planning, secrets, settings,
+    ConnectorHarness, Sample, Seen, Told, cancellation, deadlines, health, outcomes, planning, schema, secrets,
+    settings,
 };
 use orchestrator_core::connector::{
     CallContext, CallError, CallErrorKind, CallPlan, Connector, ConnectorKind, HealthCheck, Idempotency,
@@ -47,6 +48,12 @@ enum Flaw {
     KeepsSecret,
     /// It calls without a secret if there is none.
     CallsBare,
+    /// It gives an example that it does not take.
+    BadExample,
+    /// Its schema asks for more than it looks at.
+    IdleSchema,
+    /// Its output is another one if the upstream says much.
+    OtherOutput,
     /// It says that its calls may not be repeated, and repeats them.
     ToldNever,
     /// It passes each check without asking.
@@ -151,6 +158,12 @@ impl ConnectorKind for Kind {
     fn describe(&self) -> KindDescription {
         let closed = self.flaw != Flaw::LooseSettings;
         let shelf = json!({"shelf": {"type": "string"}});
+        let mut item = json!({"type": "object", "properties": {"item": {"type": "string"}}});
+        match self.flaw {
+            Flaw::BadExample => item["examples"] = json!([{"item": 1}]),
+            Flaw::IdleSchema => item["properties"]["item"]["maxLength"] = json!(3),
+            _ => item["examples"] = json!([{"item": "box"}]),
+        }
         KindDescription {
             name: "shelf".parse().unwrap(),
             description: "Keeps items on a shelf.".to_owned(),
@@ -160,7 +173,7 @@ impl ConnectorKind for Kind {
                 name: "store".to_owned(),
                 description: "Puts an item on the shelf.".to_owned(),
                 idempotency: if self.flaw == Flaw::ToldNever { Idempotency::Never } else { Idempotency::ByKey },
-                input_schema: json!({"type": "object", "properties": {"item": {"type": "string"}}}),
+                input_schema: item,
                 output_schema: json!({"type": "object", "required": ["said"]}),
             }],
         }
@@ -235,6 +248,9 @@ impl Connector for Shelf {
             CallError::new(kind, sent, format!("the shelf was lost, with {named}"))
         })?;
         if status == 200 {
+            if self.flaw == Flaw::OtherOutput && text != "done" {
+                return Ok(json!({"text": text}));
+            }
             let said = if self.flaw == Flaw::HidesSecret { secret.to_ascii_uppercase() } else { text };
             return Ok(json!({"said": said}));
         }
@@ -286,6 +302,9 @@ async fn each_flaw_is_found_out_by_the_behaviour_that_names_it() {
         behaviour!(ToldNever, planning::a_plan_agrees_with_what_the_operation_tells),
         behaviour!(BlindCheck, health::a_check_says_how_the_upstream_stands),
         behaviour!(CallsBare, secrets::a_secret_that_cannot_be_had_sends_nothing),
+        behaviour!(BadExample, schema::every_example_is_taken),
+        behaviour!(IdleSchema, schema::what_a_schema_refuses_is_refused),
+        behaviour!(OtherOutput, schema::every_output_is_what_its_schema_says),
     ];
     for (flaw, sound, flawed) in found {
         assert!(tokio::spawn(sound).await.is_ok(), "without {flaw:?} it holds");
@@ -296,5 +315,8 @@ async fn each_flaw_is_found_out_by_the_behaviour_that_names_it() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_goes_on_is_found_out() {
     let behaviour = async { cancellation::inv_22_a_dropped_call_leaves_nothing(&Harness::of(Flaw::GoesOn)).await };
+    assert!(tokio::spawn(behaviour).await.is_err_and(|error| error.is_panic()), "it is found");
+    let behaviour =
+        async { deadlines::inv_18_a_call_that_hangs_is_ended_by_its_policy(&Harness::of(Flaw::GoesOn)).await };
     assert!(tokio::spawn(behaviour).await.is_err_and(|error| error.is_panic()), "it is found");
 }

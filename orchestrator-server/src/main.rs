@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    orchestrator_server::cli::main()
+    orchestrator_server::Server::new().run()
 }

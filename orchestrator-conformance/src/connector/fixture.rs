@@ -7,11 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{
-    CallContext, Connector, ConnectorKind, ConnectorRegistry, KindDescription, SecretSlots, SecretSource,
+    CallContext, Connector, ConnectorKind, ConnectorRegistry, OperationDescription, SecretSlots, SecretSource,
 };
-use orchestrator_core::secrets::{Secret, SecretError};
-use orchestrator_core::types::{FieldError, Name, TraceId};
+use orchestrator_core::execute::Call;
+use orchestrator_core::memory::MemoryStore;
+use orchestrator_core::secrets::{EnvSecrets, Secret, SecretError};
+use orchestrator_core::types::{
+    ConfigRequest, ConnectorConfig, FieldError, Name, Policy, SecretRef, TraceId, WorkspaceConfig, WorkspaceId,
+    WorkspaceRequest,
+};
+use orchestrator_core::{Actor, Orchestrator};
 use serde_json::{Value, json};
 
 use super::{ConnectorHarness, Sample, Told};
@@ -54,6 +61,11 @@ pub(super) fn connector_with(harness: &impl ConnectorHarness, slots: SecretSlots
     let settings = harness.settings();
     assert_eq!(registry.check(&kind, &settings, slots.clone()), Some(Vec::new()), "the harness's settings are good");
     registry.build(&kind, &settings, slots).expect("the kind is registered").expect("good settings build a connector")
+}
+
+/// Every operation of the harness's kind.
+pub(super) fn described(harness: &impl ConnectorHarness) -> Vec<OperationDescription> {
+    harness.kind().describe().operations
 }
 
 /// The operations to try; there is one at least, or nothing would be proved.
@@ -139,15 +151,52 @@ pub(super) fn slots(harness: &impl ConnectorHarness, canary: &Canary) -> SecretS
     SecretSlots::new(sources.collect::<BTreeMap<_, _>>())
 }
 
-/// A kind that is shared, for builders that take one by value.
-pub(super) struct Shared(pub(super) Arc<dyn ConnectorKind>);
-
-impl ConnectorKind for Shared {
-    fn describe(&self) -> KindDescription {
-        self.0.describe()
+/// An engine in memory with one workspace and one connector of the kind under this policy, its slots filled from the
+/// environment.
+pub(super) async fn engine(harness: &impl ConnectorHarness, policy: Policy) -> (Orchestrator, WorkspaceId) {
+    let engine = Orchestrator::builder()
+        .environment("dev")
+        .store(Arc::new(MemoryStore::new(SystemClock::shared())))
+        .env(EnvSecrets::with_lookup(|_| Some(Canary::text("first"))))
+        .connector(harness.kind())
+        .build()
+        .await
+        .expect("an engine in memory");
+    let workspace: WorkspaceId = "conformance-dev".parse().expect("a workspace's name");
+    let actor = Actor::program("conformance");
+    let request = WorkspaceRequest { name: workspace.clone(), template: None };
+    engine.workspaces().create(&actor, &request).await.expect("a new workspace");
+    let mut config = WorkspaceConfig::default();
+    config.policies.insert(name("default"), policy);
+    let mut connector = ConnectorConfig {
+        kind: harness.kind().describe().name,
+        policy: name("default"),
+        settings: harness.settings(),
+        secrets: Default::default(),
+    };
+    for slot in harness.filled_slots() {
+        let key = format!("CONFORMANCE_DEV_{}", slot.replace(['-', '.'], "_").to_ascii_uppercase());
+        config.secret_refs.insert(name(slot), SecretRef::Env { key });
+        connector.secrets.insert(name(slot), name(slot));
     }
+    config.connectors.insert(name("proved"), connector);
+    let request = ConfigRequest { config, message: "a connector to prove".to_owned(), activate: None };
+    engine.configs().add(&actor, &workspace, request, None).await.expect("a good config");
+    (engine, workspace)
+}
 
-    fn build(&self, settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
-        self.0.build(settings, secrets)
+/// A call of that connector.
+pub(super) fn call(sample: &Sample) -> Call {
+    Call {
+        connector: name("proved"),
+        operation: sample.operation.to_owned(),
+        input: sample.input.clone(),
+        timeout: None,
+        idempotency: None,
+        trace_id: TraceId::new(),
     }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
 }

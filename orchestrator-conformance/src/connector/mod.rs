@@ -4,11 +4,13 @@
 //! The kind is proved against an upstream that its harness plays: in memory, or on a socket of this machine.
 
 pub mod cancellation;
+pub mod deadlines;
 pub mod description;
 mod fixture;
 pub mod health;
 pub mod outcomes;
 pub mod planning;
+pub mod schema;
 pub mod secrets;
 pub mod settings;
 
@@ -119,6 +121,11 @@ macro_rules! connector_conformance {
                 every_operation_has_schemas
                 no_schema_asks_for_a_secret
             }
+            schema {
+                every_example_is_taken
+                what_a_schema_refuses_is_refused
+                every_output_is_what_its_schema_says
+            }
             settings {
                 good_settings_are_taken
                 an_unknown_setting_is_refused
@@ -149,6 +156,9 @@ macro_rules! connector_conformance {
             cancellation {
                 inv_22_a_dropped_call_leaves_nothing
                 inv_22_a_call_dropped_after_any_poll_leaves_nothing
+            }
+            deadlines {
+                inv_18_a_call_that_hangs_is_ended_by_its_policy
             }
             health {
                 a_check_says_how_the_upstream_stands

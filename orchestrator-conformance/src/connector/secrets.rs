@@ -1,22 +1,14 @@
 //! A secret goes out where it must and shows nowhere else.
 
-use std::sync::Arc;
-
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
-use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{CallErrorKind, Sent};
 use orchestrator_core::events::Events;
-use orchestrator_core::execute::Call;
-use orchestrator_core::memory::MemoryStore;
-use orchestrator_core::secrets::{EnvSecrets, SecretError};
+use orchestrator_core::secrets::SecretError;
 use orchestrator_core::store::EventFilter;
-use orchestrator_core::types::{
-    ConfigRequest, ConnectorConfig, Name, Policy, SecretRef, TraceId, WorkspaceConfig, WorkspaceId, WorkspaceRequest,
-};
-use orchestrator_core::{Actor, Orchestrator};
+use orchestrator_core::types::{Policy, WorkspaceId};
 
-use super::fixture::{Canary, Shared, connector_with, context, samples, slots, told};
-use super::{ConnectorHarness, Sample, Told};
+use super::fixture::{Canary, call, connector_with, context, engine, samples, slots, told};
+use super::{ConnectorHarness, Told};
 
 /// The forms in which a secret is looked for.
 fn forms(secret: &str) -> [String; 4] {
@@ -49,7 +41,7 @@ pub async fn inv_23_an_echoed_secret_is_not_shown(harness: &impl ConnectorHarnes
     }
     for what in [Told::Echo, Told::Refuse, Told::Fail] {
         told(harness, what).await;
-        let (engine, workspace) = engine(harness).await;
+        let (engine, workspace) = engine(harness, Policy::default()).await;
         for sample in samples(harness) {
             let call = call(&sample);
             let done = engine.execute(&workspace, call).await.expect("the call is made");
@@ -123,55 +115,7 @@ pub async fn a_secret_that_cannot_be_had_sends_nothing(harness: &impl ConnectorH
     assert_eq!(harness.seen().len(), before);
 }
 
-/// An engine in memory with one workspace and one connector of the kind, its slots filled from the environment.
-async fn engine(harness: &impl ConnectorHarness) -> (Orchestrator, WorkspaceId) {
-    let engine = Orchestrator::builder()
-        .environment("dev")
-        .store(Arc::new(MemoryStore::new(SystemClock::shared())))
-        .env(EnvSecrets::with_lookup(|_| Some(Canary::text("first"))))
-        .connector(Shared(harness.kind()))
-        .build()
-        .await
-        .expect("an engine in memory");
-    let workspace: WorkspaceId = "conformance-dev".parse().expect("a workspace's name");
-    let actor = Actor::program("conformance");
-    let request = WorkspaceRequest { name: workspace.clone(), template: None };
-    engine.workspaces().create(&actor, &request).await.expect("a new workspace");
-    let mut config = WorkspaceConfig::default();
-    config.policies.insert(name("default"), Policy::default());
-    let mut connector = ConnectorConfig {
-        kind: harness.kind().describe().name,
-        policy: name("default"),
-        settings: harness.settings(),
-        secrets: Default::default(),
-    };
-    for slot in harness.filled_slots() {
-        let key = format!("CONFORMANCE_DEV_{}", slot.replace(['-', '.'], "_").to_ascii_uppercase());
-        config.secret_refs.insert(name(slot), SecretRef::Env { key });
-        connector.secrets.insert(name(slot), name(slot));
-    }
-    config.connectors.insert(name("proved"), connector);
-    let request = ConfigRequest { config, message: "a connector to prove".to_owned(), activate: None };
-    engine.configs().add(&actor, &workspace, request, None).await.expect("a good config");
-    (engine, workspace)
-}
-
-fn call(sample: &Sample) -> Call {
-    Call {
-        connector: name("proved"),
-        operation: sample.operation.to_owned(),
-        input: sample.input.clone(),
-        timeout: None,
-        idempotency: None,
-        trace_id: TraceId::new(),
-    }
-}
-
 async fn events(events: Events<'_>, workspace: &WorkspaceId) -> String {
     let page = events.page(workspace, None, &EventFilter::default(), 500, std::time::Duration::ZERO).await;
     format!("{:?}", page.expect("the events"))
-}
-
-fn name(text: &str) -> Name {
-    text.parse().expect("a name")
 }

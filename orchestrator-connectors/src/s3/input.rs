@@ -16,7 +16,9 @@ const METADATA_BYTES: usize = 2_048;
 /// An object to put. One of `text` and `content_base64` gives its bytes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Put")]
+#[schemars(rename = "S3Put", extend("examples" = [
+    {"key": "2026/4711.pdf", "content_base64": "JVBERi0xLjcK", "content_type": "application/pdf"}
+]))]
 pub(super) struct PutInput {
     /// Its key.
     #[schemars(length(min = 1, max = 1_024))]
@@ -53,7 +55,9 @@ pub(super) struct PutInput {
 /// An object to get.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Get")]
+#[schemars(rename = "S3Get", extend("examples" = [
+    {"key": "2026/4711.pdf", "range": {"offset": 0, "length": 1024}}
+]))]
 pub(super) struct GetInput {
     /// Its key.
     #[schemars(length(min = 1, max = 1_024))]
@@ -83,7 +87,9 @@ pub(super) struct Range {
 /// An object to look at.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Head")]
+#[schemars(rename = "S3Head", extend("examples" = [
+    {"key": "2026/4711.pdf"}
+]))]
 pub(super) struct HeadInput {
     /// Its key.
     #[schemars(length(min = 1, max = 1_024))]
@@ -96,7 +102,9 @@ pub(super) struct HeadInput {
 /// An object to delete.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Delete")]
+#[schemars(rename = "S3Delete", extend("examples" = [
+    {"key": "2026/4711.pdf"}
+]))]
 pub(super) struct DeleteInput {
     /// Its key.
     #[schemars(length(min = 1, max = 1_024))]
@@ -106,7 +114,9 @@ pub(super) struct DeleteInput {
 /// Which keys to list.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3List")]
+#[schemars(rename = "S3List", extend("examples" = [
+    {"prefix": "2026/", "delimiter": "/", "max_keys": 50}
+]))]
 pub(super) struct ListInput {
     /// What the keys begin with.
     #[serde(default)]
@@ -131,7 +141,9 @@ fn page() -> u16 {
 /// An object to copy within the bucket.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Copy")]
+#[schemars(rename = "S3Copy", extend("examples" = [
+    {"from": "2026/4711.pdf", "to": "paid/4711.pdf"}
+]))]
 pub(super) struct CopyInput {
     /// The key of the object.
     #[schemars(length(min = 1, max = 1_024))]

@@ -11,7 +11,10 @@ use super::key::Prefix;
 /// Without them requests are not signed, and reach what is public.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "S3Settings")]
+#[schemars(rename = "S3Settings", extend("examples" = [
+    {"bucket": "shop-files", "region": "eu-central-1", "prefix": "invoices/"},
+    {"bucket": "shop-files", "endpoint": "https://minio.example:9000"}
+]))]
 pub(super) struct SettingsDocument {
     /// The bucket.
     #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]

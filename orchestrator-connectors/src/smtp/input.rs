@@ -18,7 +18,11 @@ const RECIPIENTS: usize = 100;
 /// A message. `text`, `html`, or both as alternatives of each other.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "SmtpMessage")]
+#[schemars(rename = "SmtpMessage", extend("examples" = [{
+    "from": "Shop <shop@shop.example>", "to": ["Anna <anna@home.example>"], "subject": "Your invoice",
+    "text": "The invoice is attached.",
+    "attachments": [{"filename": "invoice.pdf", "content_type": "application/pdf", "content_base64": "JVBERi0xLjcK"}]
+}]))]
 pub(super) struct SendInput {
     /// The sender: `a@b.example` or `Name <a@b.example>`. If absent: the settings' `from`.
     #[schemars(length(max = 320))]

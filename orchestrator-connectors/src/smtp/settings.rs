@@ -15,7 +15,9 @@ use crate::egress::{TlsTrust, TlsTrustError};
 /// The server, and how it is spoken to. Holds no secret: `username` and `password` fill slots.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "SmtpSettings")]
+#[schemars(rename = "SmtpSettings", extend("examples" = [
+    {"host": "smtp.mail.example", "tls": "starttls", "from": "Shop <shop@shop.example>"}
+]))]
 pub(super) struct SettingsDocument {
     /// The server's name or address.
     #[schemars(length(min = 1, max = 253))]

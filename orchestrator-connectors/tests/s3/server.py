@@ -41,7 +41,7 @@ server = subprocess.Popen(
     [
         weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-master.port={master}",
         f"-volume.port={volume}", "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0",
-        "-s3.port.lance=0", f"-s3.config={folder}/s3.json", "-volume.max=20", "-master.volumeSizeLimitMB=16",
+        "-s3.port.lance=0", f"-s3.config={folder}/s3.json", "-volume.max=20", "-volume.minFreeSpace=1MiB", "-master.volumeSizeLimitMB=16",
     ],
     stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,

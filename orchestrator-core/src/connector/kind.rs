@@ -22,6 +22,17 @@ pub trait ConnectorKind: Send + Sync + 'static {
     fn build(&self, settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>>;
 }
 
+/// A kind that is shared.
+impl<K: ConnectorKind + ?Sized> ConnectorKind for Arc<K> {
+    fn describe(&self) -> KindDescription {
+        (**self).describe()
+    }
+
+    fn build(&self, settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
+        (**self).build(settings, secrets)
+    }
+}
+
 /// A connector of a workspace. Shared by all its calls.
 #[async_trait]
 pub trait Connector: Send + Sync + 'static {

@@ -34,6 +34,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use self::output::{Output, Printer};
+use crate::Server;
 
 /// Connects products to the outside world: policies, jobs, webhooks, tenants.
 #[derive(Debug, Parser)]
@@ -121,12 +122,12 @@ impl From<bool> for Verdict {
     }
 }
 
-/// Runs the command of this process's arguments. 0 if all is well, 1 if not, 2 if the arguments are none.
+/// Runs the command of this process's arguments; `server` is what it serves, if it does. 0 if all is well, 1 if not, 2 if the arguments are none.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(server: Server) -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.output);
-    match run(cli.command, printer) {
+    match run(cli.command, printer, server) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::FAILURE,
         Err(error) => {
@@ -136,14 +137,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, printer: Printer) -> anyhow::Result<Verdict> {
+fn run(command: Command, printer: Printer, server: Server) -> anyhow::Result<Verdict> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
-    runtime.block_on(dispatch(command, printer))
+    runtime.block_on(dispatch(command, printer, server))
 }
 
-async fn dispatch(command: Command, printer: Printer) -> anyhow::Result<Verdict> {
+async fn dispatch(command: Command, printer: Printer, server: Server) -> anyhow::Result<Verdict> {
     match command {
-        Command::Serve(command) => command.run().await,
+        Command::Serve(command) => command.run(server).await,
         Command::Demo(command) => command.run(printer).await,
         Command::Migrate(command) => command.run(printer).await,
         Command::Doctor(command) => command.run(printer).await,

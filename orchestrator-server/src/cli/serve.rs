@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Verdict;
 use super::install::Install;
-use crate::compose;
+use crate::Server;
 use crate::logging;
 use crate::roles::Roles;
 use crate::settings::Settings;
@@ -30,7 +30,7 @@ pub(super) struct Serve {
 const AFTER_DRAIN: Duration = Duration::from_secs(15);
 
 impl Serve {
-    pub(super) async fn run(self) -> anyhow::Result<Verdict> {
+    pub(super) async fn run(self, server: Server) -> anyhow::Result<Verdict> {
         let mut settings = Settings::load(&self.install.sources().with_flag("drain_s", self.drain_s))?;
         settings.roles = self.roles;
         logging::install(settings.log, "info")?;
@@ -38,7 +38,7 @@ impl Serve {
         let mut signals = Signals::listen()?;
         let (drain, environment) = (settings.drain, settings.environment.clone());
         let running = tokio::select! {
-            running = compose::start(settings) => running?,
+            running = server.start(settings) => running?,
             name = signals.next() => {
                 tracing::info!(signal = name, "stopped before it was ready");
                 return Ok(Verdict::Good);

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Server;
 use crate::keys;
 use crate::settings::Settings;
 use listeners::{Addresses, Listeners};
@@ -59,8 +60,13 @@ impl Group {
 /// A listener's address is taken, the store is in use or of another environment, or a key does not open. The message is
 /// one line for the operator.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    start_with(settings, &Server::new()).await
+}
+
+/// The same, with the connector kinds that were added to `server`.
+pub(crate) async fn start_with(settings: Settings, server: &Server) -> anyhow::Result<Running> {
     let listeners = Listeners::bind(&settings.listen, settings.roles).await?;
-    let parts = parts::build(&settings, &listeners.bound()).await?;
+    let parts = parts::build(&settings, &listeners.bound(), server).await?;
     let (faces, background) = (Group::default(), Group::default());
     let addresses = listeners.addresses(settings.roles);
     listeners.serve(&parts.api, &settings, &faces, &background);

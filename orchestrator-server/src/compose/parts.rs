@@ -15,6 +15,7 @@ use orchestrator_store_sqlite::SqliteStore;
 
 use super::jwks::GuardedJwks;
 use super::payloads;
+use crate::Server;
 use crate::keys;
 use crate::settings::Settings;
 
@@ -25,7 +26,7 @@ pub(super) struct Parts {
 }
 
 /// Puts the parts together. `own` are the listeners' addresses: no call of a tenant reaches them.
-pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<Parts> {
+pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Server) -> anyhow::Result<Parts> {
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
     let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
@@ -41,6 +42,9 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr]) -> anyhow::Re
         .connector(SmtpKind::new(client.clone()))
         .connector(S3Kind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));
+    for kind in server.kinds(&client) {
+        builder = builder.connector(kind);
+    }
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);
     }
