@@ -1,4 +1,5 @@
-//! The ways out behind the egress guard: the connector kinds `http`, `smtp` and `s3`, and the callback transport.
+//! The ways out behind the egress guard: the connector kinds `http`, `smtp` and `s3`, the callback transport, and the way to
+//! a vault.
 //!
 //! **The one rule:** nothing in here opens a connection but [`egress::EgressClient`].
 
@@ -7,9 +8,11 @@ pub mod egress;
 pub mod http;
 pub mod s3;
 pub mod smtp;
+pub mod vault;
 
 pub use callback::HttpCallbacks;
 pub use egress::{EgressClient, EgressPolicy};
 pub use http::HttpKind;
 pub use s3::S3Kind;
 pub use smtp::SmtpKind;
+pub use vault::{Vault, VaultAuth, VaultOptions};

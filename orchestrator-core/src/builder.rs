@@ -19,14 +19,17 @@ use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
-use crate::retention;
 use crate::secrets::seal::KeyRing;
-use crate::secrets::{EnvSecrets, FileSecrets, SecretResolver};
+use crate::secrets::{
+    EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
+    VaultSecrets,
+};
 use crate::store::{
     CommitError, ControlChange, ControlStore, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
 };
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
+use crate::{retention, secrets};
 
 const META: &str = "meta";
 const PAYLOAD_MAX: u64 = 256 << 20;
@@ -71,8 +74,9 @@ pub struct Builder {
     store: Option<Arc<dyn Store>>,
     kinds: Vec<Arc<dyn ConnectorKind>>,
     callbacks: Option<Arc<dyn CallbackTransport>>,
-    ring: Option<Arc<KeyRing>>,
+    keys: Option<Arc<InstallKeys>>,
     secrets_dir: Option<PathBuf>,
+    vault: Option<VaultSecrets>,
     env: Option<EnvSecrets>,
     clock: Option<Arc<dyn Clock>>,
     worker: Option<WorkerOptions>,
@@ -109,10 +113,23 @@ impl Builder {
         self
     }
 
-    /// The install's keys: with them secrets can be stored sealed.
+    /// The install's keys: with them secrets can be stored sealed. They stay as they are while the engine runs.
     #[must_use]
-    pub fn keys(mut self, ring: Arc<KeyRing>) -> Self {
-        self.ring = Some(ring);
+    pub fn keys(self, ring: Arc<KeyRing>) -> Self {
+        self.install_keys(Arc::new(InstallKeys::fixed(ring)))
+    }
+
+    /// The install's keys, which can be rotated while the engine runs.
+    #[must_use]
+    pub fn install_keys(mut self, keys: Arc<InstallKeys>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// A vault, and where in it the secrets of each workspace lie.
+    #[must_use]
+    pub fn vault(mut self, reader: Arc<dyn VaultReader>, prefix: VaultPrefix) -> Self {
+        self.vault = Some(VaultSecrets { prefix, reader });
         self
     }
 
@@ -180,21 +197,24 @@ impl Builder {
         let hub = Arc::new(Hub::default());
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
-        let secrets = SecretResolver::new(
+        let resolver = SecretResolver::new(
             environment.clone(),
             store.clone(),
-            self.ring,
+            self.keys,
             clock.clone(),
-            self.env.unwrap_or_else(EnvSecrets::of_process),
-            self.secrets_dir.map(FileSecrets::new),
+            SecretOrigins {
+                env: self.env.unwrap_or_else(EnvSecrets::of_process),
+                files: self.secrets_dir.map(FileSecrets::new),
+                vault: self.vault,
+            },
         );
-        let secrets = Arc::new(secrets);
+        let resolver = Arc::new(resolver);
         let payloads = self.payloads.map(|objects| {
             Arc::new(Depot {
                 environment: environment.clone(),
                 store: store.clone(),
                 objects,
-                secrets: secrets.clone(),
+                secrets: resolver.clone(),
                 clock: clock.clone(),
                 max: self.payload_max.unwrap_or(PAYLOAD_MAX),
             })
@@ -208,8 +228,9 @@ impl Builder {
             kinds,
             checks: RunningChecks::default(),
             callbacks: self.callbacks,
-            secrets,
+            secrets: resolver,
             payloads,
+            secret_board: SecretBoard::default(),
             snapshots: Snapshots::default(),
             states: PolicyStates::default(),
             hub,
@@ -232,6 +253,8 @@ impl Builder {
         engine.tasks.spawn(retention::follow(engine.clone(), epoch));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));
+        engine.tasks.spawn(secrets::watch(engine.clone()));
+        engine.tasks.spawn(secrets::resume(engine.clone()));
         if let Some(options) = self.worker {
             worker::start(&engine, options);
         }

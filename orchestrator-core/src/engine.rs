@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::payload::Depot;
-use crate::secrets::SecretResolver;
+use crate::secrets::{SecretBoard, SecretResolver};
 use crate::store::{CommitError, Owner, RecordKind, Store};
 use crate::webhooks::Notices;
 use crate::worker::WorkerStats;
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,
     pub(crate) secrets: Arc<SecretResolver>,
     pub(crate) payloads: Option<Arc<Depot>>,
+    pub(crate) secret_board: SecretBoard,
     pub(crate) snapshots: Snapshots,
     pub(crate) states: PolicyStates,
     pub(crate) hub: Arc<Hub>,

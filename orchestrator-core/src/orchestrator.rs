@@ -17,7 +17,7 @@ use crate::events::Events;
 use crate::execute::{Call, Executed, Executions, execute};
 use crate::jobs::{DeadLetters, Jobs};
 use crate::payload::Payloads;
-use crate::secrets::Secrets;
+use crate::secrets::{Keys, Secrets};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{Inbox, Webhooks};
 use crate::workspaces::Workspaces;
@@ -38,6 +38,8 @@ pub struct Health {
     pub dropped_records: u64,
     /// Connectors and callbacks whose policies remember something.
     pub lanes: usize,
+    /// How many secret references could be had when this node last looked.
+    pub secrets: crate::secrets::SecretCounts,
 }
 
 /// The engine. Clones share it.
@@ -129,6 +131,12 @@ impl Orchestrator {
         Secrets(&self.0)
     }
 
+    /// The install's keys.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(&self.0)
+    }
+
     /// Operators and their roles.
     #[must_use]
     pub fn operators(&self) -> Operators<'_> {
@@ -207,6 +215,7 @@ impl Orchestrator {
             lost_leases: worker.lost(),
             dropped_records: self.0.recorder.dropped(),
             lanes: self.0.states.len(),
+            secrets: self.0.secret_board.counts(),
         })
     }
 

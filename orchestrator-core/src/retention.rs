@@ -9,7 +9,8 @@ use tokio::time::sleep;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::payload;
-use crate::store::Sweep;
+use crate::secrets::follow as follow_keys;
+use crate::store::{Owner, Sweep};
 
 const EVERY: Duration = Duration::from_secs(10 * 60);
 /// Each so many rounds, what lies in the payload store without a row is looked for.
@@ -101,6 +102,11 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
             Ok((now, owners)) => {
                 epoch = now;
                 owners.iter().filter_map(|owner| owner.workspace()).for_each(|owner| engine.snapshots.forget(owner));
+                if owners.contains(&Owner::Install)
+                    && let Err(error) = follow_keys(&engine).await
+                {
+                    tracing::warn!(%error, "the rotation of the install's key was not looked at");
+                }
             }
             Err(error) => tracing::debug!(%error, "changes cannot be looked for now"),
         }

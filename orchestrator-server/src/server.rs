@@ -15,20 +15,15 @@ type Make = Arc<dyn Fn(&EgressClient) -> Arc<dyn ConnectorKind> + Send + Sync>;
 /// The `orchestrator` binary as a value: its whole command line, and whatever connector kinds are added to those that are
 /// there already. Cloning shares them.
 ///
-/// ```no_run
+/// ```
 /// use std::process::ExitCode;
 ///
+/// use orchestrator_core::connector::ConnectorKind;
 /// use orchestrator_server::Server;
-/// # use orchestrator_core::connector::{ConnectorKind, KindDescription, Connector, SecretSlots};
-/// # struct MyKind;
-/// # impl ConnectorKind for MyKind {
-/// #     fn describe(&self) -> KindDescription { unimplemented!() }
-/// #     fn build(&self, _: &serde_json::Value, _: SecretSlots)
-/// #         -> Result<std::sync::Arc<dyn Connector>, Vec<orchestrator_core::types::FieldError>> { unimplemented!() }
-/// # }
 ///
-/// fn main() -> ExitCode {
-///     Server::new().connector(MyKind).run()
+/// /// The main function of a binary with one kind more.
+/// fn run(kind: impl ConnectorKind) -> ExitCode {
+///     Server::new().connector(kind).run()
 /// }
 /// ```
 #[derive(Clone, Default)]

@@ -283,12 +283,15 @@ pub enum SecretRef {
         /// The secret's name.
         name: Name,
     },
-    /// HashiCorp Vault or OpenBao.
+    /// HashiCorp Vault or OpenBao, its second key-value engine.
     Vault {
-        /// The path of the secret.
+        /// The path of the secret as the API has it, with `data` in it: `kv/data/buildos`.
         path: String,
         /// The field in it.
         field: String,
+        /// This version alone; the newest if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
     },
 }
 

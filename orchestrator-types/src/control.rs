@@ -1,4 +1,4 @@
-//! The control API: workspaces, config versions, bundles, secrets.
+//! The control API: workspaces, config versions, bundles.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::access::Role;
 use crate::config::WorkspaceConfig;
-use crate::names::{Name, WorkspaceId};
+use crate::names::WorkspaceId;
 use crate::problem::FieldError;
 use crate::time::Timestamp;
 
@@ -220,63 +220,4 @@ pub struct BundleResult {
     /// What is allowed but likely to hurt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,
-}
-
-/// `PUT /workspaces/{ws}/secrets/{name}` and `POST …/rotate`.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretRequest {
-    /// The secret. Written once, never read back.
-    pub value: String,
-}
-
-impl std::fmt::Debug for SecretRequest {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("SecretRequest([redacted])")
-    }
-}
-
-/// Whether a secret can be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum SecretHealth {
-    /// It resolves.
-    Ok,
-    /// Nothing is there.
-    Missing,
-    /// Its source does not answer, or does not open.
-    Unreachable,
-}
-
-/// A stored secret, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretView {
-    /// Its name.
-    pub name: Name,
-    /// The newest version.
-    pub version: u32,
-    /// The versions that are accepted.
-    pub active_versions: Vec<u32>,
-    /// When the newest was written.
-    pub updated_at: Timestamp,
-}
-
-/// How a secret reference stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretStatus {
-    /// The reference, or the stored secret that none points to.
-    pub name: Name,
-    /// `env`, `file`, `stored` or `vault`.
-    pub source: String,
-    /// Whether it can be had.
-    pub health: SecretHealth,
-    /// The newest version, where there are versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u32>,
-    /// When that was found out.
-    pub checked_at: Timestamp,
 }

@@ -18,6 +18,7 @@ mod names;
 mod page;
 mod payloads;
 mod problem;
+mod secrets;
 mod time;
 mod trace;
 mod webhooks;
@@ -36,8 +37,8 @@ pub use config::{
 pub use connectors::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Idempotency, OperationView};
 pub use control::{
     Bundle, BundleOperator, BundleResult, Change, ChangeKind, ConfigDiff, ConfigRequest, ConfigVersion,
-    ConfigVersionSummary, PointerRequest, ProductConfig, ReasonRequest, SecretHealth, SecretRequest, SecretStatus,
-    SecretView, WorkspaceRequest, WorkspaceStatus, WorkspaceView,
+    ConfigVersionSummary, PointerRequest, ProductConfig, ReasonRequest, WorkspaceRequest, WorkspaceStatus,
+    WorkspaceView,
 };
 pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
 pub use events::{EventType, EventView};
@@ -51,6 +52,10 @@ pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, Works
 pub use page::Page;
 pub use payloads::{PayloadOut, PayloadRef, PayloadUploaded};
 pub use problem::{FieldError, Problem};
+pub use secrets::{
+    InstallKeyState, InstallKeyView, InstallKeysView, KeyRotationStatus, KeyRotationView, RotateKekRequest,
+    RotateSecretRequest, SecretHealth, SecretRequest, SecretStatus, SecretVersionState, SecretVersionView, SecretView,
+};
 pub use time::Timestamp;
 pub use trace::TraceId;
 pub use webhooks::{InboxStatus, InboxView, WebhookAccepted};

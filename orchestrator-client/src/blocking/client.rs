@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use orchestrator_types::{
     AuditRecord, AuditVerification, ConnectorKindView, EventId, EventView, ExecuteRequest, ExecuteResponse,
-    ExecutionId, ExecutionView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobId, JobRequest, JobView, Name, Page,
-    PayloadId, PayloadUploaded, ProductConfig, TraceId, WorkspaceId, WorkspaceRequest, WorkspaceView,
+    ExecutionId, ExecutionView, InstallKeysView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobId, JobRequest,
+    JobView, KeyRotationView, Name, Page, PayloadId, PayloadUploaded, ProductConfig, RotateKekRequest, TraceId,
+    WorkspaceId, WorkspaceRequest, WorkspaceView,
 };
 use serde_json::Value;
 
@@ -149,6 +150,10 @@ impl Client {
         fn create_workspace(request: &WorkspaceRequest) -> WorkspaceView;
         /// Whether the install's own audit trail is whole.
         fn verify_audit() -> AuditVerification;
+        /// Which key of the install seals how much.
+        fn install_keys() -> InstallKeysView;
+        /// Begins to rotate the install's key.
+        fn rotate_install_key(request: &RotateKekRequest) -> KeyRotationView;
         /// Whether the server is alive.
         fn health() -> ();
         /// Whether the server takes work.

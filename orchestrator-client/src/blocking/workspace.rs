@@ -3,8 +3,8 @@
 use orchestrator_types::{
     AuditRecord, AuditVerification, Bundle, BundleResult, ConfigDiff, ConfigRequest, ConfigVersion,
     ConfigVersionSummary, ConnectorCheck, DeadLetter, DlqFilter, DlqRequest, DlqResult, IdentityCreated,
-    IdentityRequest, IdentityView, InboxId, InboxView, Name, OperatorView, RequestView, Role, SecretRequest,
-    SecretStatus, SecretView, ServiceName, WorkspaceId, WorkspaceView,
+    IdentityRequest, IdentityView, InboxId, InboxView, Name, OperatorView, RequestView, Role, RotateSecretRequest,
+    SecretRequest, SecretStatus, SecretView, ServiceName, WorkspaceId, WorkspaceView,
 };
 
 use super::calls::{ConfigChange, List};
@@ -92,6 +92,8 @@ impl Workspace {
         fn put_secret(name: &Name, request: &SecretRequest) -> SecretView;
         /// Writes a new version of a secret beside the one that is active.
         fn rotate_secret(name: &Name, request: &SecretRequest) -> SecretView;
+        /// The same, saying for how long the version before is accepted.
+        fn rotate_secret_over(name: &Name, request: &RotateSecretRequest) -> SecretView;
         /// The role of the operator whose tokens have the subject `sub`.
         fn operator(sub: &str) -> OperatorView;
         /// Gives an operator a role.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::document::{Operation, operations, problems};
 
 /// Routes of the control API: the mock has none of them.
-const CONTROL: [&str; 3] = ["/workspaces", "/audit", "/connector-kinds"];
+const CONTROL: [&str; 4] = ["/workspaces", "/audit", "/connector-kinds", "/secrets"];
 
 struct Asked {
     status: u16,

@@ -17,8 +17,8 @@ use orchestrator_client::{
 use orchestrator_types::{
     Bundle, CallbackConfig, ConfigRequest, ConnectorConfig, DlqFilter, DlqRequest, EventId, EventType, ExecuteRequest,
     ExecutionId, IdempotencyKey, IdentityRequest, InboxId, JobBatchRequest, JobId, JobRequest, JobStatus, Name,
-    PayloadId, Policy, Role, SecretRef, SecretRequest, Timestamp, TraceId, WebhookRouteConfig, WorkspaceConfig,
-    WorkspaceId, WorkspaceRequest,
+    PayloadId, Policy, Role, RotateKekRequest, RotateSecretRequest, SecretRef, SecretRequest, Timestamp, TraceId,
+    WebhookRouteConfig, WorkspaceConfig, WorkspaceId, WorkspaceRequest,
 };
 use serde_json::{Value, json};
 use tower::layer::layer_fn;
@@ -109,6 +109,14 @@ const TABLE: &[(&str, Ask)] = rows! {
     "list_secrets" => |client| workspace(&client).secrets();
     "write_secret" => |client| async move { workspace(&client).put_secret(&name(), &secret()).await };
     "rotate_secret" => |client| async move { workspace(&client).rotate_secret(&name(), &secret()).await };
+    "rotate_secret" => |client| async move {
+        let request = RotateSecretRequest { value: "v".to_owned(), overlap_s: Some(60) };
+        workspace(&client).rotate_secret_over(&name(), &request).await
+    };
+    "list_install_keys" => |client| client.install_keys();
+    "rotate_install_key" => |client| async move {
+        client.rotate_install_key(&RotateKekRequest { reason: "yearly".to_owned(), generate: true }).await
+    };
     "list_operators" => |client| workspace(&client).operators();
     "get_operator" => |client| async move { workspace(&client).operator("a b").await };
     "put_operator" => |client| async move { workspace(&client).put_operator("a b", Role::Support).await };

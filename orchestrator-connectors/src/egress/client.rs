@@ -56,13 +56,30 @@ impl EgressClient {
         Self::with_lookup(policy, Arc::new(SystemLookup))
     }
 
+    /// A client that trusts the CA certificates of this PEM text, and no others.
+    ///
+    /// # Errors
+    /// It holds no certificates, or TLS cannot be set up.
+    pub fn trusting(policy: EgressPolicy, ca: &str) -> Result<Self, EgressError> {
+        let certificates = reqwest::Certificate::from_pem_bundle(ca.as_bytes())?;
+        Self::made(policy, Arc::new(SystemLookup), |builder| builder.tls_certs_only(certificates.clone()))
+    }
+
     /// A client that resolves names by `lookup`.
     ///
     /// # Errors
     /// The system has no CA certificates, or TLS cannot be set up.
     pub fn with_lookup(policy: EgressPolicy, lookup: Arc<dyn Lookup>) -> Result<Self, EgressError> {
+        Self::made(policy, lookup, |builder| builder)
+    }
+
+    fn made(
+        policy: EgressPolicy,
+        lookup: Arc<dyn Lookup>,
+        apply: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, EgressError> {
         let names = Names::new(lookup);
-        let client = |port| build(GuardedResolver::new(names.clone(), policy.clone(), port));
+        let client = |port| apply(build(GuardedResolver::new(names.clone(), policy.clone(), port))).build();
         let elsewhere = client(0)?;
         let mut own_ports = HashMap::new();
         for port in policy.own_ports() {
@@ -119,7 +136,7 @@ impl fmt::Debug for EgressClient {
 
 /// The only place where an HTTP client is built.
 #[allow(clippy::disallowed_methods, reason = "this is the one place that the lint points to")]
-fn build(resolver: GuardedResolver) -> Result<reqwest::Client, reqwest::Error> {
+fn build(resolver: GuardedResolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .dns_resolver(Arc::new(resolver))
         .no_proxy()
@@ -134,7 +151,6 @@ fn build(resolver: GuardedResolver) -> Result<reqwest::Client, reqwest::Error> {
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .tcp_keepalive(KEEPALIVE)
-        .build()
 }
 
 fn refused(refusal: EgressRefusal) -> CallError {

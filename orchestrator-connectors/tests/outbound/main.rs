@@ -7,3 +7,4 @@ mod connector;
 mod guard;
 mod hostile;
 mod upstream;
+mod vault;

@@ -13,7 +13,7 @@ use super::memory::MemoryPayloads;
 use super::port::ByteStream;
 use crate::clock::SystemClock;
 use crate::memory::MemoryStore;
-use crate::secrets::{EnvSecrets, SecretResolver};
+use crate::secrets::{EnvSecrets, SecretOrigins, SecretResolver};
 use crate::store::NewPayload;
 
 /// Payloads of one workspace, for the connector that makes a call of it. Clones share it.
@@ -40,8 +40,8 @@ impl PayloadAccess {
     pub fn in_memory(environment: Environment, workspace: WorkspaceId) -> Self {
         let clock = SystemClock::shared();
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let env = EnvSecrets::with_lookup(|_| None);
-        let secrets = SecretResolver::new(environment.clone(), store.clone(), None, clock.clone(), env, None);
+        let origins = SecretOrigins { env: EnvSecrets::with_lookup(|_| None), files: None, vault: None };
+        let secrets = SecretResolver::new(environment.clone(), store.clone(), None, clock.clone(), origins);
         let (objects, secrets) = (Arc::new(MemoryPayloads::default()), Arc::new(secrets));
         let depot = Depot { environment, store, objects, secrets, clock, max: u64::MAX };
         Self::new(Arc::new(depot), workspace, false)

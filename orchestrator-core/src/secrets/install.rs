@@ -48,6 +48,9 @@ pub async fn install_secret(
     read_install_secret(store, ring, environment, name).await?.ok_or(SecretError::Unreachable)
 }
 
+/// What the keys of their records begin with.
+pub(super) const SECRET: &str = "secret/";
+
 fn key(name: &str) -> String {
-    format!("secret/{name}")
+    format!("{SECRET}{name}")
 }

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::Secret;
 
@@ -155,7 +156,19 @@ fn forms(secret: &Secret) -> impl Iterator<Item = Secret> {
         HEXLOWER.encode(bytes),
         HEXUPPER.encode(bytes),
     ];
-    std::iter::once(secret.clone()).chain(encoded.map(Secret::new))
+    let within = within_base64(bytes, &BASE64_NOPAD).into_iter().chain(within_base64(bytes, &BASE64URL_NOPAD));
+    std::iter::once(secret.clone()).chain(encoded.map(Secret::new)).chain(within.map(Secret::new))
+}
+
+/// The secret somewhere inside of what was encoded, as a password is in `user:password`: its letters depend on where among
+/// three bytes it begins, and those at its edges on what is around it. Those are left out.
+fn within_base64(bytes: &[u8], encoding: &Encoding) -> [String; 3] {
+    [(0, 0), (1, 2), (2, 3)].map(|(before, foreign)| {
+        let padded = Zeroizing::new([&[0; 2][..before], bytes].concat());
+        let text = Zeroizing::new(encoding.encode(&padded));
+        let whole = text.len() - usize::from(!padded.len().is_multiple_of(3));
+        text.get(foreign..whole).unwrap_or_default().to_owned()
+    })
 }
 
 /// Writers differ in what they escape, so a text is compared as it would be read, character by character.
@@ -281,6 +294,24 @@ mod tests {
                 for (before, after) in [("", ""), ("Bearer ", "\""), ("é", "é"), ("{\"token\":\"", "\"}")] {
                     let planted = format!("{before}{form}{after}");
                     assert_eq!(redactor.text(&planted), format!("{before}[redacted]{after}"), "{form}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn inv_23_a_secret_inside_of_what_was_encoded_is_found() {
+        let secret = "sk_live_51H8abcDEF~~~??";
+        let redactor = redactor(&[secret]);
+        for before in ["", "a", "ab", "abc", "user:", "Bearer "] {
+            for after in ["", "!", "!!", "!!!", "\n"] {
+                let text = format!("{before}{secret}{after}");
+                for encoded in [BASE64.encode(text.as_bytes()), BASE64URL_NOPAD.encode(text.as_bytes())] {
+                    let shown = redactor.text(&encoded).into_owned();
+                    let rest = shown.replace(REDACTED, "");
+                    // What is around it, and at most two letters that hold bits of its first and last byte.
+                    let most = (before.len() + after.len()) * 4 / 3 + 8;
+                    assert!(shown.contains(REDACTED) && rest.len() <= most, "{encoded} became {shown}");
                 }
             }
         }

@@ -1,46 +1,52 @@
-//! Resolves secret references: environment, files, the encrypted store.
+//! Resolves secret references: environment, files, the encrypted store, a vault.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_types::{Environment, Name, SecretRef, WorkspaceId};
-use quick_cache::sync::Cache;
-use tokio::time::Instant;
 
-use super::{EnvSecrets, FileSecrets, Secret, SecretError, check_env, check_file, stored};
+use super::cache::{Answer, SecretCache};
+use super::vault::VaultSecrets;
+use super::{EnvSecrets, FileSecrets, InstallKeys, Secret, SecretError, check_env, check_file, stored};
 use crate::clock::Clock;
 use crate::connector::SecretSource;
-use crate::secrets::seal::KeyRing;
 use crate::store::Store;
 
 /// A resolved secret is kept so long before its source is asked again.
 const FRESH: Duration = Duration::from_secs(5);
-const CACHED: usize = 16_384;
-
-type Resolved = (Arc<[Secret]>, Instant);
+/// The same for a source that is a network away.
+const FRESH_FROM_VAULT: Duration = Duration::from_secs(30);
 
 /// Where secrets come from.
 pub(crate) struct SecretResolver {
     pub(super) environment: Environment,
     pub(super) store: Arc<dyn Store>,
-    pub(super) ring: Option<Arc<KeyRing>>,
+    pub(super) keys: Option<Arc<InstallKeys>>,
     pub(super) clock: Arc<dyn Clock>,
     env: EnvSecrets,
     files: Option<FileSecrets>,
-    cache: Cache<(WorkspaceId, SecretRef), Resolved>,
+    vault: Option<VaultSecrets>,
+    cache: SecretCache,
+}
+
+/// Where secrets come from besides the store.
+pub(crate) struct SecretOrigins {
+    pub(crate) env: EnvSecrets,
+    pub(crate) files: Option<FileSecrets>,
+    pub(crate) vault: Option<VaultSecrets>,
 }
 
 impl SecretResolver {
     pub(crate) fn new(
         environment: Environment,
         store: Arc<dyn Store>,
-        ring: Option<Arc<KeyRing>>,
+        keys: Option<Arc<InstallKeys>>,
         clock: Arc<dyn Clock>,
-        env: EnvSecrets,
-        files: Option<FileSecrets>,
+        sources: SecretOrigins,
     ) -> Self {
-        Self { environment, store, ring, clock, env, files, cache: Cache::new(CACHED) }
+        let SecretOrigins { env, files, vault } = sources;
+        Self { environment, store, keys, clock, env, files, vault, cache: SecretCache::new() }
     }
 
     /// What is wrong with a reference, in a sentence.
@@ -49,35 +55,29 @@ impl SecretResolver {
             SecretRef::Env { key } => check_env(workspace, key),
             SecretRef::File { path } if self.files.is_some() => check_file(workspace, path),
             SecretRef::File { .. } => Err("this install reads no secret files: set `secrets.dir`".to_owned()),
-            SecretRef::Stored { .. } if self.ring.is_some() => Ok(()),
+            SecretRef::Stored { .. } if self.keys.is_some() => Ok(()),
             SecretRef::Stored { .. } => Err("this install has no key to open stored secrets with".to_owned()),
+            SecretRef::Vault { path, field, version } => match &self.vault {
+                Some(_) if *version == Some(0) => Err("the versions of a vault's secret are 1, 2, 3, …".to_owned()),
+                Some(vault) => vault.check(workspace, path, field),
+                None => Err("this install has no vault: set `secrets.vault_url`".to_owned()),
+            },
             _ => Err("this install knows no such source of secrets".to_owned()),
         }
     }
 
     /// Every version that is accepted now, the newest first. Never empty.
-    pub(crate) async fn resolve(
-        &self,
-        workspace: &WorkspaceId,
-        reference: &SecretRef,
-    ) -> Result<Arc<[Secret]>, SecretError> {
+    pub(crate) async fn resolve(&self, workspace: &WorkspaceId, reference: &SecretRef) -> Answer {
+        let fresh = match reference {
+            SecretRef::Vault { .. } => FRESH_FROM_VAULT,
+            _ => FRESH,
+        };
         let key = (workspace.clone(), reference.clone());
-        if let Some((secrets, read_at)) = self.cache.get(&key)
-            && read_at.elapsed() < FRESH
-        {
-            return Ok(secrets);
-        }
-        let secrets = self.read(workspace, reference).await?;
-        self.cache.insert(key, (secrets.clone(), Instant::now()));
-        Ok(secrets)
+        self.cache.get(&key, fresh, || self.read(workspace, reference)).await
     }
 
     /// The same, asking the source anew.
-    pub(crate) async fn read(
-        &self,
-        workspace: &WorkspaceId,
-        reference: &SecretRef,
-    ) -> Result<Arc<[Secret]>, SecretError> {
+    pub(crate) async fn read(&self, workspace: &WorkspaceId, reference: &SecretRef) -> Answer {
         match reference {
             SecretRef::Env { key } => Ok(Arc::new([self.env.resolve(workspace, key).await?])),
             SecretRef::File { path } => match &self.files {
@@ -85,13 +85,25 @@ impl SecretResolver {
                 None => Err(SecretError::Unreachable),
             },
             SecretRef::Stored { name } => stored::open(self, workspace, name).await.map(Into::into),
+            SecretRef::Vault { path, field, version } => match &self.vault {
+                Some(vault) => {
+                    let at = (path.as_str(), field.as_str(), *version);
+                    vault.resolve(workspace, at, self.clock.as_ref()).await.map(Into::into)
+                }
+                None => Err(SecretError::Unreachable),
+            },
             _ => Err(SecretError::Unreachable),
         }
     }
 
     /// Forgets what was read of a stored secret, so that the next call sees the new one.
     pub(crate) fn forget(&self, workspace: &WorkspaceId, name: &Name) {
-        self.cache.remove(&(workspace.clone(), SecretRef::Stored { name: name.clone() }));
+        self.cache.forget(&(workspace.clone(), SecretRef::Stored { name: name.clone() }));
+    }
+
+    /// Forgets what nobody uses any more.
+    pub(crate) fn purge(&self) {
+        self.cache.purge();
     }
 }
 

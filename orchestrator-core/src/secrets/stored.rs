@@ -1,10 +1,14 @@
 //! Stored secrets: sealed under the workspace's data key, with versions, so that an old and a new one overlap while a
 //! secret is rotated.
+//!
+//! ```text
+//!   written ──► active ──── rotated ────► retiring ──── its time ends ────► retired: the value is gone,
+//!                  └──────── replaced at once ─────────────────────────────►    number and times stay
+//! ```
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use orchestrator_types::{Name, Timestamp, WorkspaceId};
+use orchestrator_types::{Name, SecretVersionState, SecretVersionView, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use super::resolve::SecretResolver;
@@ -12,9 +16,13 @@ use super::seal::{DataKey, SealContext, SealError, Sealed, WrappedKey};
 use super::{Secret, SecretError};
 use crate::store::{CommitError, ControlChange, Expect, Owner, RecordKind, RecordWrite, StoreError};
 
-/// How long the version before is accepted after a rotation.
+/// How long the version before is accepted after a rotation, if nothing else is said.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 const DATA_KEY: &str = "active";
+/// So many retired versions are remembered.
+const RETIRED: usize = 10;
+/// So many versions are accepted at once: providers send no more signatures, and each costs one.
+const ACCEPTED: usize = 8;
 
 /// The record of a stored secret.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,7 +38,24 @@ pub(crate) struct StoredVersion {
     pub(crate) created_at: Timestamp,
     /// Until when it is accepted; without end for the newest.
     pub(crate) until: Option<Timestamp>,
-    sealed: Sealed,
+    /// Its value; gone when it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
+}
+
+impl StoredVersion {
+    fn is_accepted(&self, now: Timestamp) -> bool {
+        self.sealed.is_some() && self.until.is_none_or(|until| until > now)
+    }
+
+    pub(crate) fn view(&self, now: Timestamp) -> SecretVersionView {
+        let state = match self.until {
+            None => SecretVersionState::Active,
+            Some(_) if self.is_accepted(now) => SecretVersionState::Retiring,
+            Some(_) => SecretVersionState::Retired,
+        };
+        SecretVersionView { version: self.version, state, created_at: self.created_at, until: self.until }
+    }
 }
 
 impl StoredSecret {
@@ -44,7 +69,11 @@ impl StoredSecret {
     }
 
     pub(crate) fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &StoredVersion> {
-        self.versions.iter().filter(move |version| version.until.is_none_or(|until| until > now))
+        self.versions.iter().filter(move |version| version.is_accepted(now))
+    }
+
+    pub(crate) fn views(&self, now: Timestamp) -> Vec<SecretVersionView> {
+        self.versions.iter().map(|version| version.view(now)).collect()
     }
 
     /// Adds a version. The one before is accepted for `overlap` longer; older ones no longer than they were.
@@ -53,8 +82,28 @@ impl StoredSecret {
         for old in &mut self.versions {
             old.until = Some(old.until.map_or(end, |until| until.min(end)));
         }
-        self.versions.retain(|old| old.until.is_none_or(|until| until > now));
+        for old in self.versions.iter_mut().filter(|old| old.is_accepted(now)).skip(ACCEPTED - 1) {
+            old.until = Some(now);
+        }
         self.versions.insert(0, version);
+        self.retire(now);
+    }
+
+    /// Takes the values of those versions away whose time has ended; answers which they are. Forgets the oldest of those.
+    pub(crate) fn retire(&mut self, now: Timestamp) -> Vec<u32> {
+        let mut retired = Vec::new();
+        for old in &mut self.versions {
+            if old.sealed.is_some() && !old.is_accepted(now) {
+                old.sealed = None;
+                retired.push(old.version);
+            }
+        }
+        let mut kept = 0;
+        self.versions.retain(|old| {
+            kept += usize::from(old.sealed.is_none());
+            old.sealed.is_some() || kept <= RETIRED
+        });
+        retired
     }
 }
 
@@ -69,7 +118,7 @@ pub(crate) async fn seal(
     let key = data_key(resolver, workspace).await?;
     let context = SealContext { environment: &resolver.environment, workspace, name, version: u64::from(version) };
     let sealed = key.seal(&context, value.expose().as_bytes()).map_err(|error| unreadable(&error))?;
-    Ok(StoredVersion { version, created_at: resolver.clock.now(), until: None, sealed })
+    Ok(StoredVersion { version, created_at: resolver.clock.now(), until: None, sealed: Some(sealed) })
 }
 
 /// Opens every accepted version, the newest first.
@@ -84,14 +133,15 @@ pub(super) async fn open(
     let key = data_key(resolver, workspace).await?;
     let opened: Vec<Secret> = secret
         .accepted(resolver.clock.now())
-        .map(|version| {
+        .filter_map(|version| Some((version, version.sealed.as_ref()?)))
+        .map(|(version, sealed)| {
             let context = SealContext {
                 environment: &resolver.environment,
                 workspace,
                 name,
                 version: u64::from(version.version),
             };
-            key.open_secret(&context, &version.sealed).map_err(|error| unreadable(&error))
+            key.open_secret(&context, sealed).map_err(|error| unreadable(&error))
         })
         .collect::<Result<_, _>>()?;
     if opened.is_empty() { Err(SecretError::Missing) } else { Ok(opened) }
@@ -99,18 +149,16 @@ pub(super) async fn open(
 
 /// The workspace's data key, made when it is first needed.
 pub(crate) async fn data_key(resolver: &SecretResolver, workspace: &WorkspaceId) -> Result<DataKey, SecretError> {
-    let ring = resolver.ring.as_ref().ok_or(SecretError::Unreachable)?;
+    let keys = resolver.keys.as_ref().ok_or(SecretError::Unreachable)?;
     let owner = Owner::from(workspace);
-    let open = |body: &Bytes| -> Result<DataKey, SecretError> {
-        let wrapped: WrappedKey = serde_json::from_slice(body).map_err(|_| SecretError::Unreachable)?;
-        ring.unwrap(&wrapped, &resolver.environment, workspace).map_err(|error| unreadable(&error))
-    };
     loop {
         if let Some(record) = resolver.store.record(&owner, RecordKind::DataKey, DATA_KEY).await.map_err(unavailable)? {
-            return open(&record.body);
+            let wrapped: WrappedKey = serde_json::from_slice(&record.body).map_err(|_| SecretError::Unreachable)?;
+            let ring = keys.ring_with(wrapped.key_id).await;
+            return ring.unwrap(&wrapped, &resolver.environment, workspace).map_err(|error| unreadable(&error));
         }
         let key = DataKey::generate().map_err(|error| unreadable(&error))?;
-        let wrapped = ring.wrap(&key, &resolver.environment, workspace).map_err(|error| unreadable(&error))?;
+        let wrapped = keys.ring().wrap(&key, &resolver.environment, workspace).map_err(|error| unreadable(&error))?;
         let body = serde_json::to_vec(&wrapped).map_err(|_| SecretError::Unreachable)?;
         let mut change = ControlChange::of(owner.clone());
         change.writes.push(RecordWrite::put(RecordKind::DataKey, DATA_KEY, Expect::Absent, body));

@@ -62,6 +62,8 @@ pub enum RecordKind {
     Secret,
     /// The workspace's data key, wrapped.
     DataKey,
+    /// Which secret references could not be had when that was last told: one record, key `self`.
+    SecretHealth,
     /// A service identity.
     Identity,
     /// An operator's role.
@@ -79,6 +81,7 @@ impl RecordKind {
             Self::Pointer => "pointer",
             Self::Secret => "secret",
             Self::DataKey => "data_key",
+            Self::SecretHealth => "secret_health",
             Self::Identity => "identity",
             Self::Operator => "operator",
         }

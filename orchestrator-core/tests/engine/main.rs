@@ -14,6 +14,7 @@ mod follow;
 mod idempotency;
 mod isolation;
 mod jobs;
+mod keys;
 mod limits;
 mod payloads;
 mod product;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestrator_core::clock::Clock;
 use orchestrator_core::jobs::JobCall;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::secrets::{Replace, Secret, install_secret, read_install_secret};
@@ -87,6 +88,79 @@ async fn the_health_of_every_reference_is_told() {
     wanted[0] = of("cb", "stored", SecretHealth::Ok, Some(1));
     wanted.push(of("spare", "stored", SecretHealth::Ok, Some(1)));
     assert_eq!(status().await, wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_value_of_a_version_goes_when_its_overlap_ends_and_its_number_stays() {
+    let world = world().await;
+    let states = async || {
+        let status = world.engine.secrets().status(&world.shop).await.unwrap();
+        let versions = status.into_iter().find(|one| one.name.as_str() == "cb").unwrap().versions;
+        versions.into_iter().map(|one| (one.version, one.state)).collect::<Vec<_>>()
+    };
+    use orchestrator_core::types::SecretVersionState::{Active, Retired, Retiring};
+    write(&world, CB, Replace::AtOnce).await;
+    let view = write(&world, CB2, Replace::OverlappingFor(LONG / 2)).await;
+    assert_eq!(view.versions[1].until, Some(world.install.clock.now().after(LONG / 2)));
+    assert_eq!(states().await, [(2, Active), (1, Retiring)]);
+    let sealed = async || {
+        let owner = (&world.shop).into();
+        let kind = orchestrator_core::store::RecordKind::Secret;
+        let record = world.install.store.record(&owner, kind, "callback-key").await.unwrap().unwrap();
+        String::from_utf8(record.body.to_vec()).unwrap().matches("\"sealed\"").count()
+    };
+    assert_eq!(sealed().await, 2);
+    let retired = world.event(EventType::SecretRetired, 1).await;
+    assert_eq!((retired[0].subject.as_str(), &retired[0].data["version"]), ("callback-key", &json!(1)));
+    assert_eq!((states().await, sealed().await), (vec![(2, Active), (1, Retired)], 1));
+    assert_eq!(signed_by(&world).await, (false, true));
+    for _ in 0..30 {
+        write(&world, CB, Replace::AtOnce).await;
+    }
+    assert_eq!((states().await.len(), sealed().await), (11, 1), "ten retired ones are remembered");
+    for _ in 0..30 {
+        write(&world, CB, Replace::Overlapping).await;
+    }
+    assert_eq!(sealed().await, 8, "no more are accepted at once");
+    let long = Replace::OverlappingFor(31 * 24 * LONG);
+    let error = world.engine.secrets().write(&admin(), &world.shop, &name("callback-key"), secret("x"), long).await;
+    assert_eq!(error.unwrap_err().field_errors()[0].pointer, "/overlap_s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_goes_bad_is_told_once_by_all_nodes_together_and_so_is_its_return() {
+    let world = world().await;
+    let nodes = [world.install.node().await, world.install.node().await];
+    let told = world.event(EventType::SecretUnhealthy, 1).await;
+    assert_eq!((told[0].subject.as_str(), &told[0].data["health"]), ("cb", &json!("missing")), "from the beginning");
+    write(&world, CB, Replace::AtOnce).await;
+    world.event(EventType::SecretHealthy, 1).await;
+    tokio::time::sleep(LONG).await;
+    let before = world.events(&[]).await.len();
+    let token = world.install.env.lock().unwrap().remove("SHOP_DEV_TOKEN").unwrap();
+    tokio::time::sleep(LONG).await;
+    world.install.set_env("SHOP_DEV_TOKEN", &token);
+    let back = world.event(EventType::SecretHealthy, 2).await;
+    assert_eq!((back[1].subject.as_str(), &back[1].data["was"]), ("token", &json!("missing")));
+    tokio::time::sleep(LONG).await;
+    assert_eq!(world.events(&[]).await.len() - before, 2, "three nodes tell one change once");
+    for node in nodes.iter().chain([&world.engine]) {
+        let counts = node.health().await.unwrap().secrets;
+        assert_eq!((counts.ok, counts.missing, counts.unreachable), (3, 0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_again_tells_nothing_that_was_told() {
+    let world = world().await;
+    world.event(EventType::SecretUnhealthy, 1).await;
+    for _ in 0..3 {
+        let node = world.install.node().await;
+        tokio::time::sleep(LONG).await;
+        assert_eq!(node.health().await.unwrap().secrets.missing, 1);
+        node.shutdown(Duration::ZERO).await;
+    }
+    assert_eq!(world.events(&[EventType::SecretUnhealthy]).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

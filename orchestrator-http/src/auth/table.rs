@@ -121,6 +121,8 @@ pub static TABLE: &[Row] = table! {
     GET    "/connector-kinds"                            CONTROL Requirement::Control;
     GET    "/audit"                                      CONTROL INSTALL;
     GET    "/audit/verify"                               CONTROL INSTALL;
+    GET    "/secrets/keys"                               CONTROL INSTALL;
+    POST   "/secrets/rotate-kek"                         CONTROL INSTALL;
     GET    "/workspaces"                                 CONTROL Requirement::Control;
     POST   "/workspaces"                                 CONTROL INSTALL;
     GET    "/workspaces/{ws}"                            CONTROL READ;

@@ -105,6 +105,8 @@ fn control_routes() -> OpenApiRouter<Api> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::write))
         .routes(routes!(secrets::rotate))
+        .routes(routes!(secrets::keys))
+        .routes(routes!(secrets::rotate_kek))
         .routes(routes!(operators::list))
         .routes(routes!(operators::get, operators::put, operators::delete))
         .routes(routes!(identities::list, identities::create))

@@ -50,6 +50,10 @@ async fn readings(api: &Api) -> Vec<Reading> {
     let count = |name, help, value: u64| read(name, help, value as f64);
     let grown = |name, help, value: u64| Reading { counter: true, ..count(name, help, value) };
     let queue = &health.queue;
+    let references = |status: &str, value: u64| Reading {
+        labels: vec![("status", status.to_owned())],
+        ..count("secret_refs", "Secret references, by how they stood when this node last looked", value)
+    };
     vec![
         read("store_up", "Whether the store answers", 1.0),
         count("queue_ready", "Jobs that are ready to run", queue.ready),
@@ -71,5 +75,8 @@ async fn readings(api: &Api) -> Vec<Reading> {
         grown("worker_lost_leases", "Leases that this node found lost", health.lost_leases),
         grown("request_log_dropped", "Records of the request log that were dropped", health.dropped_records),
         read("policy_lanes", "Connectors and callbacks whose policies remember something", health.lanes as f64),
+        references("ok", health.secrets.ok),
+        references("missing", health.secrets.missing),
+        references("unreachable", health.secrets.unreachable),
     ]
 }

@@ -25,6 +25,8 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/connector-kinds", "IASRBO"),
     ("GET", "/audit", "I"),
     ("GET", "/audit/verify", "I"),
+    ("GET", "/secrets/keys", "I"),
+    ("POST", "/secrets/rotate-kek", "I"),
     ("GET", "/workspaces", "IASRBO"),
     ("POST", "/workspaces", "I"),
     ("GET", "/workspaces/{ws}", "IASRB"),

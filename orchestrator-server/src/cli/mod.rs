@@ -16,6 +16,7 @@ mod identity;
 mod inbox;
 mod install;
 mod jobs;
+mod kek;
 mod migrate;
 mod operator;
 mod output;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use orchestrator_client::List;
 use orchestrator_core::secrets::Secret;
-use orchestrator_types::{Name, SecretRequest, SecretStatus, SecretView, WorkspaceId};
+use orchestrator_types::{Name, RotateSecretRequest, SecretRequest, SecretStatus, SecretView, WorkspaceId};
 
 use super::Verdict;
 use super::connection::{Connection, Paging};
+use super::kek::{self, RotateKek};
 use super::output::{Printer, note, plain};
 
 /// A longer value is none.
@@ -21,7 +23,7 @@ pub(super) enum Secrets {
     /// Write a secret. An earlier value is not accepted any more.
     Set(Write),
     /// Write a new version; the one before is accepted beside it for a while.
-    Rotate(Write),
+    Rotate(Rotate),
     /// Show how every secret reference stands.
     List {
         /// The workspace.
@@ -31,6 +33,34 @@ pub(super) enum Secrets {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show the versions of a stored secret, or of whatever a reference points to.
+    Versions {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The name of the reference or of the stored secret.
+        name: Name,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show which key of the install seals how much.
+    Keys {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Have everything sealed by a new key of the install, while everything runs.
+    RotateKek(RotateKek),
+    /// Print a new key for a key file. Keep it where only the server reads it.
+    NewKek,
+}
+
+/// A new version of a secret.
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    write: Write,
+    /// For how many seconds the version before is accepted: a day if not said, 30 days at most.
+    #[arg(long, value_name = "SECONDS")]
+    overlap: Option<u64>,
 }
 
 /// A secret to be written.
@@ -109,9 +139,10 @@ impl Secrets {
                 let (workspace, request) = write.ready()?;
                 show(printer, &workspace.put_secret(&write.name, &request).await?)?;
             }
-            Self::Rotate(write) => {
+            Self::Rotate(Rotate { write, overlap }) => {
                 let (workspace, request) = write.ready()?;
-                show(printer, &workspace.rotate_secret(&write.name, &request).await?)?;
+                let request = RotateSecretRequest { value: request.value, overlap_s: overlap };
+                show(printer, &workspace.rotate_secret_over(&write.name, &request).await?)?;
             }
             Self::List { workspace, paging, connection } => {
                 let page = paging.of(connection.workspace(&workspace)?.secrets()).await?;
@@ -125,9 +156,36 @@ impl Secrets {
                     ]
                 })?;
             }
+            Self::Versions { workspace, name, connection } => {
+                return versions(printer, connection.workspace(&workspace)?.secrets(), &name).await;
+            }
+            Self::Keys { connection } => kek::keys(printer, &connection.client()?).await?,
+            Self::RotateKek(command) => return command.run(printer).await,
+            Self::NewKek => kek::new_kek()?,
         }
         Ok(Verdict::Good)
     }
+}
+
+async fn versions(printer: Printer, list: List<SecretStatus>, name: &Name) -> anyhow::Result<Verdict> {
+    let page = list.limit(500).page().await?;
+    let Some(secret) = page.items.into_iter().find(|secret| secret.name == *name) else {
+        bail!("there is no reference and no stored secret `{name}`");
+    };
+    if printer.is_json() {
+        printer.json(&secret)?;
+    } else {
+        let rows = secret.versions.iter().map(|version| {
+            vec![
+                version.version.to_string(),
+                plain(&version.state),
+                version.created_at.to_string(),
+                plain(&version.until),
+            ]
+        });
+        printer.table(&["version", "state", "written", "until"], rows)?;
+    }
+    Ok(Verdict::Good)
 }
 
 impl Write {

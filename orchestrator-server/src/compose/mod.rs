@@ -21,6 +21,7 @@ use crate::Server;
 use crate::keys;
 use crate::settings::Settings;
 use listeners::{Addresses, Listeners};
+pub(crate) use parts::to_vault;
 
 /// How often the key sets of other issuers are read anew.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -72,6 +73,10 @@ pub(crate) async fn start_with(settings: Settings, server: &Server) -> anyhow::R
     listeners.serve(&parts.api, &settings, &faces, &background);
     if !settings.issuers.is_empty() {
         background.tasks.spawn(refresh(parts.tokens.clone(), background.ending.clone()));
+    }
+    if let Some(vault) = parts.vault {
+        let ending = background.ending.clone();
+        background.tasks.spawn(async move { vault.keep(ending).await });
     }
     Ok(Running { addresses, engine: parts.engine, tokens: parts.tokens, faces, background })
 }

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind};
+use anyhow::{Context, anyhow, bail};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind, Vault};
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
+use orchestrator_core::secrets::{InstallKeys, key_usage};
 use orchestrator_http::Api;
 use orchestrator_http::metrics::Metrics;
 use orchestrator_http::tokens::TokenAuthority;
@@ -17,12 +19,13 @@ use super::jwks::GuardedJwks;
 use super::payloads;
 use crate::Server;
 use crate::keys;
-use crate::settings::Settings;
+use crate::settings::{Settings, VaultSettings};
 
 pub(super) struct Parts {
     pub(super) engine: Orchestrator,
     pub(super) tokens: Arc<TokenAuthority>,
     pub(super) api: Api,
+    pub(super) vault: Option<Vault>,
 }
 
 /// Puts the parts together. `own` are the listeners' addresses: no call of a tenant reaches them.
@@ -30,12 +33,13 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
     let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
-    let ring = Arc::new(keys::open_ring(&settings.secrets, store.as_ref(), &settings.environment).await?);
     let payloads = payloads::open(&settings.payloads, &client)?;
+    let keys = Arc::new(install_keys(settings, store.as_ref()).await?);
+    let vault = settings.secrets.vault.as_ref().map(|vault| to_vault(settings, vault)).transpose()?;
     let mut builder = Orchestrator::builder()
         .environment(settings.environment.as_str())
         .store(store)
-        .keys(ring.clone())
+        .install_keys(keys.clone())
         .payloads(payloads)
         .payload_max_bytes(settings.payloads.max_bytes)
         .connector(HttpKind::new(client.clone()))
@@ -48,21 +52,49 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
     if let Some(dir) = &settings.secrets.dir {
         builder = builder.secrets_dir(dir);
     }
+    if let (Some(vault), Some(given)) = (&vault, &settings.secrets.vault) {
+        builder = builder.vault(Arc::new(vault.clone()), given.prefix.clone());
+    }
     if settings.roles.worker {
         builder = builder.worker(settings.workers.clone());
     }
     let engine = builder.build().await?;
-    match tokens(settings, &engine, &ring, client).await {
+    match tokens(settings, &engine, &keys.ring(), client).await {
         Ok(tokens) => {
             let (tokens, metrics) = (Arc::new(tokens), Arc::new(Metrics::default()));
             let api = Api::new(engine.clone(), tokens.clone(), metrics, settings.api_limits.clone());
-            Ok(Parts { engine, tokens, api })
+            Ok(Parts { engine, tokens, api, vault })
         }
         Err(error) => {
             engine.shutdown(Duration::ZERO).await;
             Err(error)
         }
     }
+}
+
+/// The install's keys, if nothing is sealed by one that is not among them.
+async fn install_keys(settings: &Settings, store: &SqliteStore) -> anyhow::Result<InstallKeys> {
+    let ring = keys::open_ring(&settings.secrets, store, &settings.environment).await?;
+    if let Some(lacking) = key_usage(store).await?.lacking(&ring) {
+        bail!(lacking);
+    }
+    Ok(InstallKeys::of(Arc::new(keys::KeyFiles(settings.secrets.clone())), ring))
+}
+
+/// The way to the vault. It is the operator's own, so it may be where no tenant's call leads.
+pub(crate) fn to_vault(settings: &Settings, vault: &VaultSettings) -> anyhow::Result<Vault> {
+    let policy = EgressPolicy::new([settings.egress_allow.as_slice(), &vault.allow].concat());
+    let client = match &vault.ca_file {
+        Some(path) => {
+            let file = || format!("`secrets.vault_ca_file`, {}", path.display());
+            let pem = std::fs::read_to_string(path).with_context(file)?;
+            EgressClient::trusting(policy, &pem)
+                .map_err(|_| anyhow!("it holds no CA certificates in PEM"))
+                .with_context(file)?
+        }
+        None => EgressClient::new(policy)?,
+    };
+    Ok(Vault::new(client, vault.options.clone()))
 }
 
 async fn tokens(

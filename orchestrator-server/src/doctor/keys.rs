@@ -3,6 +3,7 @@
 use std::fs;
 
 use orchestrator_core::secrets::seal::{KeyRing, WrappedKey};
+use orchestrator_core::secrets::{KeyUsage, key_usage};
 use orchestrator_core::store::{ControlStore, Owner, RecordKind, StoreError};
 use orchestrator_store_sqlite::SqliteStore;
 use orchestrator_types::WorkspaceId;
@@ -50,12 +51,21 @@ fn place(settings: &Settings) -> Finding {
 }
 
 async fn opens(settings: &Settings, ring: &KeyRing, store: &SqliteStore) -> Finding {
+    let usage = match key_usage(store).await {
+        Ok(usage) => usage,
+        Err(error) => return Finding::new(OPENS, Mark::Fail, error.to_string()),
+    };
+    if let Some(lacking) = usage.lacking(ring) {
+        return Finding::new(OPENS, Mark::Fail, lacking);
+    }
     if let Err(error) = read_signing_keys(store, ring, &settings.environment).await {
         return Finding::new(OPENS, Mark::Fail, error.to_string());
     }
     match closed(settings, ring, store).await {
         Ok((count, closed)) if closed.is_empty() => {
-            Finding::new(OPENS, Mark::Ok, format!("the signing key and the data keys of {count} workspaces open"))
+            let detail =
+                format!("the signing key and the data keys of {count} workspaces open{}", others(ring, &usage));
+            Finding::new(OPENS, Mark::Ok, detail)
         }
         Ok((_, closed)) => {
             let names: Vec<&str> = closed.iter().take(5).map(WorkspaceId::as_str).collect();
@@ -65,6 +75,18 @@ async fn opens(settings: &Settings, ring: &KeyRing, store: &SqliteStore) -> Find
         }
         Err(error) => Finding::new(OPENS, Mark::Fail, error.to_string()),
     }
+}
+
+/// What the keys are still good for that seal nothing new.
+fn others(ring: &KeyRing, usage: &KeyUsage) -> String {
+    let told = ring.key_ids().skip(1).map(|id| match usage.0.get(&id) {
+        Some(used) => {
+            let count = used.data_keys + used.install_secrets;
+            format!("; the key {id} still seals {count}: `orchestrator secret rotate-kek` has them sealed by the current one")
+        }
+        None => format!("; the key {id} seals nothing any more and can go"),
+    });
+    told.collect()
 }
 
 /// How many workspaces have a data key, and those whose does not open.

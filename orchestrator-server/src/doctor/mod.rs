@@ -9,6 +9,7 @@ mod keys;
 mod listeners;
 mod payloads;
 mod store;
+mod vault;
 
 pub(crate) use finding::{Finding, Mark};
 
@@ -22,6 +23,7 @@ pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
     findings.extend(found);
     findings.extend(keys::examine(settings, store.as_ref()).await);
     findings.push(payloads::examine(settings).await);
+    findings.extend(vault::examine(settings).await);
     findings.extend(listeners::examine(settings).await);
     findings
 }

@@ -1,11 +1,12 @@
-//! The key file.
+//! The key file: a key a line, of which the first seals and all open; blank lines and those that begin with `#` are passed
+//! over. It is read anew while the server runs, and written only when it is made and when a key is drawn into it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use orchestrator_core::secrets::read_install_secret;
 use orchestrator_core::secrets::seal::{InstallKey, KeyError, KeyRing, SealError};
+use orchestrator_core::secrets::{KeySource, KeySourceError, read_install_secret};
 use orchestrator_core::store::ControlStore;
 use orchestrator_types::Environment;
 use zeroize::Zeroizing;
@@ -43,6 +44,12 @@ pub enum KeyFileError {
         /// Why.
         source: KeyError,
     },
+    /// It is a link: what it points to is somebody else's to write.
+    #[error("the key file {} is a link, as a mounted secret is: bring the new key into it yourself, and rotate to what it holds", path.display())]
+    Linked {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be read or written.
     #[error("the key file {}: {source}", path.display())]
     Io {
@@ -61,9 +68,40 @@ pub enum KeyFileError {
 /// # Errors
 /// One of the files is not there, is open to others, or holds no key.
 pub fn read_ring(settings: &SecretSettings) -> Result<KeyRing, KeyFileError> {
-    let current = read(&settings.kek_file)?;
-    let older: Result<Vec<InstallKey>, KeyFileError> = settings.older_kek_files.iter().map(|path| read(path)).collect();
-    Ok(KeyRing::new(current, older?))
+    let mut keys = read(&settings.kek_file)?;
+    for path in &settings.older_kek_files {
+        keys.extend(read(path)?);
+    }
+    // No file is read that holds no key.
+    let current = keys.remove(0);
+    Ok(KeyRing::new(current, keys))
+}
+
+/// The key files, for a server that runs.
+pub(crate) struct KeyFiles(pub(crate) SecretSettings);
+
+impl KeySource for KeyFiles {
+    fn read(&self) -> Result<KeyRing, KeySourceError> {
+        read_ring(&self.0).map_err(|error| KeySourceError(error.to_string()))
+    }
+
+    fn renew(&self) -> Result<KeyRing, KeySourceError> {
+        draw(&self.0.kek_file).map_err(|error| KeySourceError(error.to_string()))?;
+        self.read()
+    }
+}
+
+/// Draws a key into the file, before those that are there. The file is changed whole or not at all.
+fn draw(path: &Path) -> Result<(), KeyFileError> {
+    let io = |source| KeyFileError::Io { path: path.to_owned(), source };
+    if fs::symlink_metadata(path).map_err(io)?.is_symlink() {
+        return Err(KeyFileError::Linked { path: path.to_owned() });
+    }
+    let (before, new) = (text(path)?, InstallKey::generate()?.to_file_text());
+    let text = Zeroizing::new(format!("{}\n{}", new.expose(), before.as_str()));
+    let file = written(path, &text).map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    settled(path).map_err(io)
 }
 
 /// The ring of the key files; makes the current one if the store is of a new install.
@@ -87,7 +125,16 @@ pub(crate) async fn open_ring(
     read_ring(settings)
 }
 
-fn read(path: &Path) -> Result<InstallKey, KeyFileError> {
+/// The keys of a file, at least one.
+fn read(path: &Path) -> Result<Vec<InstallKey>, KeyFileError> {
+    let content = |source| KeyFileError::Content { path: path.to_owned(), source };
+    let text = text(path)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Vec<InstallKey> = lines.map(InstallKey::parse).collect::<Result<_, _>>().map_err(content)?;
+    if keys.is_empty() { Err(content(KeyError::Malformed)) } else { Ok(keys) }
+}
+
+fn text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
         _ => KeyFileError::Io { path: path.to_owned(), source },
@@ -95,8 +142,7 @@ fn read(path: &Path) -> Result<InstallKey, KeyFileError> {
     if !is_private(path).map_err(io)? {
         return Err(KeyFileError::Exposed { path: path.to_owned() });
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(io)?);
-    InstallKey::parse(&text).map_err(|source| KeyFileError::Content { path: path.to_owned(), source })
+    Ok(Zeroizing::new(fs::read_to_string(path).map_err(io)?))
 }
 
 /// Whether nobody but its owner can read or write the file.
@@ -114,17 +160,31 @@ fn is_private(path: &Path) -> io::Result<bool> {
 
 /// Writes the file whole or not at all, for its owner only. One that another process made meanwhile stays.
 fn make(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    private_folder(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "{text}")?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
+    match written(path, &format!("{text}\n"))?.persist_noclobber(path) {
         Ok(_) => {}
         Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(other) => return Err(other.error),
     }
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    settled(path)
+}
+
+/// A file beside the one that is to be, for its owner only, on disk.
+fn written(path: &Path, text: &str) -> io::Result<tempfile::NamedTempFile> {
+    let folder = folder_of(path);
+    private_folder(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Waits until the name of the file is on disk as well.
+fn settled(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates the folder for its owner only, if it is not there.
@@ -152,7 +212,7 @@ mod tests {
     use super::*;
 
     fn settings(folder: &Path) -> SecretSettings {
-        SecretSettings { kek_file: folder.join("keys/kek"), older_kek_files: Vec::new(), dir: None }
+        SecretSettings { kek_file: folder.join("keys/kek"), older_kek_files: Vec::new(), dir: None, vault: None }
     }
 
     fn environment() -> Environment {
@@ -194,11 +254,45 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_drawn_before_those_that_are_there_and_the_file_stays_its_owner_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, first) = (settings(folder.path()), InstallKey::generate().unwrap());
+        make(&settings.kek_file, &format!("# ours\n\n  {}  ", first.to_file_text().expose())).unwrap();
+        let files = KeyFiles(settings.clone());
+        let (once, twice) = (files.renew().unwrap(), files.renew().unwrap());
+        let ids = |ring: &KeyRing| ring.key_ids().collect::<Vec<_>>();
+        assert_eq!((ids(&once).len(), ids(&once)[1]), (2, first.id()));
+        assert_eq!(ids(&twice)[1..], ids(&once));
+        assert_eq!(ids(&read_ring(&settings).unwrap()), ids(&twice));
+        assert_eq!(fs::metadata(&settings.kek_file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&settings.kek_file).unwrap().contains("# ours"));
+        assert_eq!(fs::read_dir(folder.path().join("keys")).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_mounted_key_file_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let real = folder.path().join("real");
+        make(&real, InstallKey::generate().unwrap().to_file_text().expose()).unwrap();
+        fs::create_dir(folder.path().join("keys")).unwrap();
+        std::os::unix::fs::symlink(&real, &settings.kek_file).unwrap();
+        let before = fs::read(&real).unwrap();
+        let refused = KeyFiles(settings.clone()).renew().unwrap_err().to_string();
+        assert!(refused.contains("is a link") && fs::read(&real).unwrap() == before, "{refused}");
+        assert!(read_ring(&settings).is_ok());
+    }
+
+    #[test]
     fn a_key_file_without_a_key_is_told_without_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
         make(&settings.kek_file, "c4n4ry").unwrap();
         let line = read_ring(&settings).unwrap_err().to_string();
         assert!(!line.contains("c4n4ry") && line.contains("keys/kek"), "{line}");
+        for none in ["", "\n\n", "# nothing\n"] {
+            fs::write(&settings.kek_file, none).unwrap();
+            assert!(matches!(read_ring(&settings), Err(KeyFileError::Content { .. })), "{none:?}");
+        }
     }
 }

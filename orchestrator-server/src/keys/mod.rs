@@ -7,8 +7,8 @@ mod file;
 mod mint;
 mod signing;
 
-pub(crate) use file::open_ring;
 pub use file::{KeyFileError, read_ring};
+pub(crate) use file::{KeyFiles, open_ring};
 pub(crate) use mint::mint;
 pub use signing::read_signing_keys;
 pub(crate) use signing::signing_keys;

@@ -12,6 +12,7 @@ use orchestrator_http::{ApiLimits, EdgeLimits};
 use super::document::{Document, Issuer};
 use super::error::SettingError;
 use super::sources::Layered;
+use super::vault::vault;
 use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, store_in};
 
 const LONGEST_DRAIN: u64 = 3600;
@@ -55,10 +56,9 @@ pub(super) fn settings(layered: &Layered) -> Checked<Settings> {
 
 /// What the contract names and this build does not have.
 fn absent(layered: &Layered) -> Checked<()> {
-    let Document { listen, secrets, telemetry, .. } = &layered.document;
+    let Document { listen, telemetry, .. } = &layered.document;
     for (setting, given, what) in [
         ("listen.break_glass", listen.break_glass.is_some(), "no break-glass listener"),
-        ("secrets.vault_url", secrets.vault_url.is_some(), "no Vault source"),
         ("telemetry.otlp_url", telemetry.otlp_url.is_some(), "no OTLP export"),
     ] {
         if given {
@@ -153,7 +153,7 @@ fn secrets(layered: &Layered, data_dir: &Path) -> Checked<SecretSettings> {
     if older.iter().any(String::is_empty) {
         return Err(layered.unusable("secrets.older_kek_files", "a path is expected"));
     }
-    let dir = path(layered, "secrets.dir", given.dir.as_deref())?;
+    let dir = path(layered, "secrets.dir", given.dir.as_deref())?.or_else(|| layered.credentials_dir.clone());
     if dir.as_deref().is_some_and(|dir| !dir.is_dir()) {
         return Err(layered.unusable("secrets.dir", "there is no such folder"));
     }
@@ -161,6 +161,7 @@ fn secrets(layered: &Layered, data_dir: &Path) -> Checked<SecretSettings> {
         kek_file: path(layered, "secrets.kek_file", given.kek_file.as_deref())?.unwrap_or_else(|| kek_in(data_dir)),
         older_kek_files: older.iter().map(PathBuf::from).collect(),
         dir,
+        vault: vault(layered)?,
     })
 }
 

@@ -72,6 +72,14 @@ pub(super) struct Secrets {
     pub(super) older_kek_files: List,
     pub(super) dir: Option<String>,
     pub(super) vault_url: Option<String>,
+    pub(super) vault_namespace: Option<String>,
+    pub(super) vault_prefix: Option<String>,
+    pub(super) vault_token_file: Option<String>,
+    pub(super) vault_role_id: Option<String>,
+    pub(super) vault_secret_id_file: Option<String>,
+    pub(super) vault_approle_mount: Option<String>,
+    pub(super) vault_ca_file: Option<String>,
+    pub(super) vault_allow: List,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,7 @@ mod payloads;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use crate::roles::Roles;
 pub use error::{SettingError, SettingSource};
 pub use payloads::{PayloadPlace, PayloadSettings};
 pub use sources::Sources;
+pub use vault::VaultSettings;
 
 /// Where everything durable is kept if nothing else is said.
 const DATA_DIR: &str = "orchestrator-data";
@@ -84,6 +86,8 @@ pub struct SecretSettings {
     pub older_kek_files: Vec<PathBuf>,
     /// The folder of secret files, one folder in it for each workspace.
     pub dir: Option<PathBuf>,
+    /// The vault that secrets are read from.
+    pub vault: Option<VaultSettings>,
 }
 
 /// How the log is written.
@@ -108,7 +112,12 @@ impl Settings {
             payloads: PayloadSettings::of(&data_dir),
             listen: Listen { api: loopback(8080), ops: loopback(9090), control: None },
             issuers: Vec::new(),
-            secrets: SecretSettings { kek_file: kek_in(&data_dir), older_kek_files: Vec::new(), dir: None },
+            secrets: SecretSettings {
+                kek_file: kek_in(&data_dir),
+                older_kek_files: Vec::new(),
+                dir: None,
+                vault: None,
+            },
             egress_allow: Vec::new(),
             log: LogFormat::Json,
             workers: WorkerOptions { drain: DRAIN, ..WorkerOptions::default() },

@@ -11,6 +11,8 @@ use super::error::{SettingError, SettingSource};
 
 /// What every variable of the server begins with. `ORCHESTRATOR_TOKEN` and the like are none.
 const PREFIX: &str = "ORCHESTRATOR__";
+/// Where systemd has put the credentials of the unit.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The origin that the merged values of variables name.
 const VARIABLES: &str = "the environment";
 
@@ -20,6 +22,7 @@ pub struct Sources {
     file: Option<PathBuf>,
     variables: BTreeMap<OsString, OsString>,
     flags: Vec<(&'static str, String)>,
+    credentials_dir: Option<PathBuf>,
 }
 
 /// The settings of all layers, merged.
@@ -28,6 +31,8 @@ pub(super) struct Layered {
     pub(super) document: Document,
     merged: Config,
     file: Option<PathBuf>,
+    /// Where secret files are if nothing else is said.
+    pub(super) credentials_dir: Option<PathBuf>,
 }
 
 impl Sources {
@@ -36,7 +41,8 @@ impl Sources {
     #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let beside = || Some(PathBuf::from("orchestrator.toml")).filter(|path| path.exists());
-        Self { file: file.or_else(beside), ..Self::default() }.with_variables(std::env::vars_os())
+        let credentials_dir = std::env::var_os(CREDENTIALS).map(PathBuf::from);
+        Self { file: file.or_else(beside), credentials_dir, ..Self::default() }.with_variables(std::env::vars_os())
     }
 
     /// The settings of this file.
@@ -95,7 +101,10 @@ impl Sources {
         })?;
         let read: Result<Document, _> = serde_path_to_error::deserialize(merged.clone());
         match read {
-            Ok(document) => Ok(Layered { document, merged, file: self.file.clone() }),
+            Ok(document) => {
+                let (file, credentials_dir) = (self.file.clone(), self.credentials_dir.clone());
+                Ok(Layered { document, merged, file, credentials_dir })
+            }
             Err(error) => Err(refused(&error, &merged, self.file.as_deref())),
         }
     }

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use orchestrator_connectors::VaultAuth;
+use orchestrator_core::secrets::VaultPrefix;
+
 use super::{LogFormat, SettingError, SettingSource, Settings, Sources};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -130,6 +133,27 @@ fn a_setting_that_cannot_work_is_told_without_its_value() {
         ("listen.control = \"127.0.0.1:9090\"", "listen.control"),
         ("listen.break_glass = \"127.0.0.1:1\"", "listen.break_glass"),
         ("secrets.vault_url = \"https://c4n4ry\"", "secrets.vault_url"),
+        ("secrets.vault_url = \"https://u:c4n4ry@v\"\nsecrets.vault_role_id = \"r\"", "secrets.vault_url"),
+        ("secrets.vault_url = \"ftp://c4n4ry\"\nsecrets.vault_role_id = \"r\"", "secrets.vault_url"),
+        ("secrets.vault_url = \"c4n4ry\"\nsecrets.vault_role_id = \"r\"", "secrets.vault_url"),
+        ("secrets.vault_role_id = \"c4n4ry\"", "secrets.vault_role_id"),
+        (
+            "secrets.vault_url = \"https://v\"\nsecrets.vault_token_file = \"/nowhere/c4n4ry\"",
+            "secrets.vault_token_file",
+        ),
+        ("secrets.vault_url = \"https://v\"\nsecrets.vault_role_id = \"c4n4ry ?\"", "secrets.vault_role_id"),
+        (
+            "secrets.vault_url = \"https://v\"\nsecrets.vault_role_id = \"r\"\nsecrets.vault_token_file = \"/dev/null\"",
+            "secrets.vault_token_file",
+        ),
+        (
+            "secrets.vault_url = \"https://v\"\nsecrets.vault_role_id = \"r\"\nsecrets.vault_prefix = \"c4n4ry/data\"",
+            "secrets.vault_prefix",
+        ),
+        (
+            "secrets.vault_url = \"https://v\"\nsecrets.vault_role_id = \"r\"\nsecrets.vault_allow = [\"c4n4ry\"]",
+            "secrets.vault_allow",
+        ),
         ("secrets.dir = \"/nowhere/c4n4ry\"", "secrets.dir"),
         ("secrets.older_kek_files = 5", "secrets.older_kek_files"),
         ("telemetry.otlp_url = \"https://c4n4ry\"", "telemetry.otlp_url"),
@@ -187,4 +211,31 @@ fn a_variable_that_is_no_text_is_told_by_name() {
     let sources = Sources::default().with_variables([("ORCHESTRATOR__STORE__URL", value)]);
     let line = Settings::load(&sources).unwrap_err().to_string();
     assert_eq!(line, "the environment variable ORCHESTRATOR__STORE__URL is no text");
+}
+
+#[test]
+fn a_vault_is_logged_in_to_by_a_token_or_by_a_role_and_its_prefix_names_the_product() {
+    let folder = tempfile::tempdir().unwrap();
+    let credential = folder.path().join("credential");
+    std::fs::write(&credential, "x").unwrap();
+    let load = |more: &str| {
+        let (_kept, path) = file(&format!("[secrets]\nvault_url = \"https://vault.example:8200\"\n{more}"));
+        Settings::load(&Sources::of_file(path)).map(|settings| settings.secrets.vault.unwrap())
+    };
+    let shown = credential.display().to_string();
+    let by_token = load(&format!("vault_token_file = \"{shown}\"\nvault_namespace = \"team/\"")).unwrap();
+    assert_eq!(by_token.options.auth, VaultAuth::TokenFile(credential.clone()));
+    assert_eq!(by_token.options.namespace.as_deref(), Some("team"));
+    assert_eq!(by_token.prefix, VaultPrefix::parse("kv/data/{product}").unwrap());
+    let role = format!(
+        "vault_role_id = \"r\"\nvault_secret_id_file = \"{shown}\"\nvault_prefix = \"a/data/{{workspace}}\"\nvault_allow = \"10.0.0.0/8\""
+    );
+    let by_role = load(&role).unwrap();
+    let (mount, role_id, secret_id_file) = ("approle".to_owned(), "r".to_owned(), Some(credential));
+    assert_eq!(by_role.options.auth, VaultAuth::AppRole { mount, role_id, secret_id_file });
+    assert_eq!(by_role.allow, ["10.0.0.0/8".parse().unwrap()]);
+    let both = load(&format!("{role}\nvault_token_file = \"{shown}\"")).unwrap_err().to_string();
+    assert!(both.contains("leave one of them out"), "{both}");
+    let none = load("").unwrap_err().to_string();
+    assert!(none.contains("`secrets.vault_token_file`"), "{none}");
 }

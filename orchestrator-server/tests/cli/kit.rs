@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -102,14 +103,21 @@ impl Install {
         self.serve_by(command)
     }
 
-    fn serve_by(&self, mut command: Command) -> Server<'_> {
+    pub(crate) fn serve_by(&self, mut command: Command) -> Server<'_> {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        let said = Arc::<Mutex<String>>::default();
+        let kept = said.clone();
+        thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| {
+                kept.lock().unwrap().push_str(&(line.clone() + "\n"));
+                drop(sender.send(line));
+            });
+        });
         let mut server =
-            Server { install: self, child, log, url: String::new(), ops: String::new(), token: String::new() };
+            Server { install: self, child, log, said, url: String::new(), ops: String::new(), token: String::new() };
         let ready = server.logged("ready");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
         (server.url, server.ops) = (address("api"), address("ops"));
@@ -136,6 +144,7 @@ pub(crate) struct Server<'a> {
     pub(crate) install: &'a Install,
     child: Child,
     log: Receiver<String>,
+    said: Arc<Mutex<String>>,
     pub(crate) url: String,
     pub(crate) ops: String,
     pub(crate) token: String,
@@ -153,6 +162,11 @@ impl Server<'_> {
                 _ => seen.push(line),
             }
         }
+    }
+
+    /// The whole log so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// A command that speaks to the server as its administrator.

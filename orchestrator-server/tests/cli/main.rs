@@ -4,8 +4,10 @@
 
 mod access;
 mod bundles;
+mod canary;
 mod doctor;
 mod jobs;
+mod keys;
 mod kit;
 mod policies;
 mod serving;

@@ -142,6 +142,10 @@ impl InstallKey {
     pub(super) fn expose(&self) -> &[u8; KEY_BYTES] {
         self.bytes.expose_secret()
     }
+
+    pub(super) fn copied(&self) -> Self {
+        Self { bytes: boxed(self.expose()), id: self.id }
+    }
 }
 
 impl fmt::Debug for InstallKey {

@@ -51,6 +51,28 @@ impl KeyRing {
         Self { current, older }
     }
 
+    /// This ring, and every key of `other` that it lacks among those that only open.
+    #[must_use]
+    pub fn joined(mut self, other: &Self) -> Self {
+        let lacking: Vec<InstallKey> =
+            other.keys().filter(|key| self.find(key.id()).is_err()).map(InstallKey::copied).collect();
+        self.older.extend(lacking);
+        self
+    }
+
+    /// The same keys, sealing with this one; `None` if it is not among them.
+    #[must_use]
+    pub fn sealing_with(&self, id: KeyId) -> Option<Self> {
+        let current = self.find(id).ok()?.copied();
+        Some(Self::new(current, self.keys().map(InstallKey::copied).collect()))
+    }
+
+    /// Whether a key is in it.
+    #[must_use]
+    pub fn has(&self, id: KeyId) -> bool {
+        self.find(id).is_ok()
+    }
+
     /// The name of the key that seals.
     #[must_use]
     pub fn current(&self) -> KeyId {
