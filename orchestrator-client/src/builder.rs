@@ -79,9 +79,15 @@ impl ClientBuilder {
         self
     }
 
-    /// Calls as a service identity that has a key instead of a secret (`private_key_jwt`, RFC 7523).
-    pub fn private_key_jwt(mut self, client_id: impl Into<String>, key: ClientKey) -> Self {
-        self.tokens = Tokens::Credentials(client_id.into(), Proof::Key(key));
+    /// Calls as a service identity that has a key instead of a secret (`private_key_jwt`, RFC 7523). `audience` is the server's issuer,
+    /// `orchestrator-<environment>`: the `iss` of its tokens.
+    pub fn private_key_jwt(
+        mut self,
+        client_id: impl Into<String>,
+        audience: impl Into<String>,
+        key: ClientKey,
+    ) -> Self {
+        self.tokens = Tokens::Credentials(client_id.into(), Proof::Key { key, audience: audience.into() });
         self
     }
 

@@ -1,14 +1,20 @@
 //! Typed client of the exec and control APIs, and the product's side of callbacks.
 //!
-//! [`Client`] speaks to a server: calls, jobs and events of a workspace, and through [`Client::workspace`] everything that
-//! operators do. [`callback`] is the other direction: it verifies what the server delivers to the product; with the feature
-//! `axum` as an extractor.
+//! | door | what for |
+//! |---|---|
+//! | [`Client`] | calls, jobs and events of a workspace |
+//! | [`Client::workspace`] | everything that operators and automation do |
+//! | [`callback`] | the other direction: verifies what the server delivers to the product; with the feature `axum` as an extractor |
+//! | `blocking` | the same client without `async`; a feature |
+//! | `mock` | a server for the tests of products; a feature |
 //!
 //! Its one rule: what may have been done is never silently done again. A call is repeated only if it reads, or carries an
 //! idempotency key; see [`Retry`].
 //!
+//! # Calls and jobs
+//!
 //! ```no_run
-//! use orchestrator_client::Client;
+//! use orchestrator_client::{Client, ErrorCode};
 //! use orchestrator_types::ExecuteRequest;
 //! use serde_json::json;
 //!
@@ -17,11 +23,49 @@
 //! let call = ExecuteRequest {
 //!     connector: "billing-api".parse()?,
 //!     operation: "request".to_owned(),
-//!     input: json!({"method": "GET", "path": "/v1/invoices"}),
+//!     input: json!({"method": "POST", "path": "/v1/refunds", "json": {"amount": 5}}),
 //!     timeout_ms: None,
 //! };
-//! let done = client.execute(&call).await?;
-//! println!("{}", done.output);
+//! match client.execute(&call).idempotency_key("order-7".parse()?).await {
+//!     Ok(done) => println!("{}", done.output),
+//!     Err(error) if error.code() == Some(ErrorCode::UpstreamRejected) => println!("no: {:?}", error.problem()),
+//!     Err(error) if error.is_retryable() => println!("later: {:?}", error.retry_after()),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Events
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! use orchestrator_client::{Client, EventFilter};
+//! use orchestrator_types::EventType;
+//!
+//! # async fn example(client: Client) -> Result<(), orchestrator_client::Error> {
+//! let filter = EventFilter { kinds: vec![EventType::JobSucceeded, EventType::JobDead], ..EventFilter::default() };
+//! let mut events = client.event_stream(None, filter);
+//! while let Some(event) = events.next().await {
+//!     let event = event?;
+//!     println!("{} {}", event.kind, event.subject);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A workspace
+//!
+//! ```no_run
+//! use orchestrator_client::Client;
+//! use orchestrator_types::Policy;
+//!
+//! # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let workspace = client.workspace(&"buildos-dev".parse()?);
+//! let seen = workspace.config().await?;
+//! let etag = seen.etag.ok_or("a config has a validator")?;
+//! // Refused with 412 if somebody else was faster.
+//! workspace.put(&"slow-partner".parse()?, &Policy::default()).if_match(&etag).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -287,7 +287,7 @@ async fn claim_environment(store: &dyn Store, wanted: &Environment, now: Timesta
         match store.commit(change).await {
             Ok(_) | Err(CommitError::Conflict { .. }) => {}
             Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(CommitError::RouteTaken { .. }) => {
+            Err(CommitError::RouteTaken { .. } | CommitError::TooManyDefaults { .. }) => {
                 return Err(StoreError::Corrupt("the install's record".to_owned()).into());
             }
         }

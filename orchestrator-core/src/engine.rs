@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{Environment, Page, RequestView, WorkspaceId, WorkspaceStatus};
+use orchestrator_types::{Environment, FieldError, Page, RequestView, WorkspaceId, WorkspaceStatus};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::payload::Depot;
 use crate::secrets::{SecretBoard, SecretResolver};
-use crate::store::{CommitError, Owner, RecordKind, Store};
+use crate::store::{CommitError, DEFAULT_WORKSPACES, Owner, RecordKind, Store};
 use crate::webhooks::Notices;
 use crate::worker::WorkerStats;
 use crate::workspaces::{SELF, StoredWorkspace};
@@ -127,6 +127,12 @@ impl Engine {
         match error {
             CommitError::Conflict { .. } => Error::Stale,
             CommitError::RouteTaken { route } => Error::RouteTaken { route: route.to_string() },
+            CommitError::TooManyDefaults { route } => Error::InvalidConfig(vec![FieldError::new(
+                format!("/webhook_routes/{route}/default"),
+                format!(
+                    "{DEFAULT_WORKSPACES} workspaces have a default route of this provider: name an `account` or a `route_key`"
+                ),
+            )]),
             CommitError::Store(error) => error.into(),
         }
     }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_core::store::{Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, PayloadLinks, StoreError};
+use orchestrator_core::store::{
+    Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, PayloadLinks, StoreError, delivering,
+};
 use orchestrator_core::types::{InboxId, JobId, PayloadId, WorkspaceId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -73,6 +75,7 @@ fn read_entry(row: &SqliteRow) -> Result<InboxRecord, Unreadable> {
         body_kept: value(row, "body_kept")?,
         duplicates: number(row, "duplicates")?,
         job: bits_opt(row, "job")?.map(JobId::from_bits),
+        given_up: value(row, "given_up")?,
     })
 }
 
@@ -134,7 +137,7 @@ impl Ingest {
             .bind(entry.body_hash.to_vec())
             .bind(entry.received_at.unix_ms())
             .bind(id_bytes(entry.trace_id.bits()))
-            .bind(entry.jobs.last().map(|job| id_bytes(job.id.bits())))
+            .bind(delivering(&entry.jobs).map(|job| id_bytes(job.bits())))
             .fetch_one(&mut *batch.conn)
             .await?;
         let seq: i64 = row.try_get("seq")?;
@@ -154,6 +157,20 @@ impl Ingest {
     }
 }
 
+/// Notes that the job that delivers an entry was purged.
+pub(crate) async fn give_up(batch: &mut Batch<'_>, workspace: &WorkspaceId, job: JobId) -> Result<(), Failure> {
+    const SUBJECT: &str = "SELECT subject FROM jobs WHERE workspace = ?1 AND id = ?2";
+    const NOTE: &str = "UPDATE inbox SET given_up = 1 WHERE workspace = ?1 AND id = ?2 AND job = ?3";
+    let (workspace, job) = (workspace.as_str(), id_bytes(job.bits()));
+    let found = sqlx::query(SUBJECT).bind(workspace).bind(&job).fetch_optional(&mut *batch.conn).await?;
+    let subject = found.map(|row| value::<Option<String>>(&row, "subject")).transpose()?.flatten();
+    if let Some(entry) = subject.and_then(|subject| subject.parse::<InboxId>().ok()) {
+        let note = sqlx::query(NOTE).bind(workspace).bind(id_bytes(entry.bits())).bind(&job);
+        note.execute(&mut *batch.conn).await?;
+    }
+    Ok(())
+}
+
 struct Redeliver {
     workspace: WorkspaceId,
     id: InboxId,
@@ -169,15 +186,15 @@ impl Op for Redeliver {
 
     async fn apply(&self, batch: &mut Batch<'_>) -> Result<bool, Failure> {
         const KNOWN: &str = "SELECT seq FROM inbox WHERE workspace = ?1 AND id = ?2";
-        const NOTE: &str = "UPDATE inbox SET job = ?2 WHERE seq = ?1";
+        const NOTE: &str = "UPDATE inbox SET job = ?2, given_up = 0 WHERE seq = ?1";
         let known = sqlx::query(KNOWN).bind(self.workspace.as_str()).bind(id_bytes(self.id.bits()));
         let Some(row) = known.fetch_optional(&mut *batch.conn).await? else {
             return Ok(false);
         };
         let fresh = enqueue::accept(batch, &self.workspace, &self.enqueue).await?.fresh;
-        if let Some(job) = self.enqueue.jobs.last().filter(|_| fresh) {
+        if let Some(job) = delivering(&self.enqueue.jobs).filter(|_| fresh) {
             let seq: i64 = row.try_get("seq")?;
-            sqlx::query(NOTE).bind(seq).bind(id_bytes(job.id.bits())).execute(&mut *batch.conn).await?;
+            sqlx::query(NOTE).bind(seq).bind(id_bytes(job.bits())).execute(&mut *batch.conn).await?;
         }
         Ok(true)
     }

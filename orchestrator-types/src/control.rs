@@ -217,6 +217,12 @@ pub struct BundleResult {
     pub version: u32,
     /// What is (or would be) different.
     pub changes: Vec<Change>,
+    /// Whose role is (or would be) another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Change>,
+    /// What was made another in the bundle itself, because it came from another workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Change>,
     /// What is allowed but likely to hurt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,

@@ -28,7 +28,7 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 /// How a service identity proves itself.
 pub(crate) enum Proof {
     Secret(SecretString),
-    Key(ClientKey),
+    Key { key: ClientKey, audience: String },
 }
 
 /// A service identity's id and its secret or key, exchanged for tokens at `POST /oauth/token`.
@@ -68,13 +68,19 @@ impl ClientCredentials {
         Ok(Self::over(transport, client_id.into(), Proof::Secret(SecretString::from(client_secret.into()))))
     }
 
-    /// The same for an identity that has a key (`private_key_jwt`): each token request carries a fresh assertion, signed by it.
+    /// The same for an identity that has a key (`private_key_jwt`): each token request carries a fresh assertion for `audience`,
+    /// signed by it. The audience is the server's issuer, `orchestrator-<environment>`: the `iss` of its tokens.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `url` is not a usable address.
-    pub fn with_key(url: &str, client_id: impl Into<String>, key: ClientKey) -> Result<Self, Error> {
+    pub fn with_key(
+        url: &str,
+        client_id: impl Into<String>,
+        audience: impl Into<String>,
+        key: ClientKey,
+    ) -> Result<Self, Error> {
         let transport = ClientBuilder::new(url).transport(server_url(url)?)?;
-        Ok(Self::over(transport, client_id.into(), Proof::Key(key)))
+        Ok(Self::over(transport, client_id.into(), Proof::Key { key, audience: audience.into() }))
     }
 
     /// Asks for these scopes only (separated by spaces) instead of all that the identity has.
@@ -133,9 +139,7 @@ impl ClientCredentials {
                 // It makes nothing but a token, so it may be asked again.
                 call.form(&form).repeatable()
             }
-            Proof::Key(key) => {
-                let audience =
-                    key.audience().unwrap_or_else(|| self.transport.address().as_str().trim_end_matches('/'));
+            Proof::Key { key, audience } => {
                 form.client_assertion_type = Some(ASSERTION.to_owned());
                 form.client_assertion = Some(key.assertion(&self.client_id, audience)?);
                 // The assertion is good for one use: a try whose answer was lost has used it up.

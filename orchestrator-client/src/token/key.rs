@@ -18,7 +18,6 @@ pub struct ClientKey {
     key: EncodingKey,
     algorithm: Algorithm,
     id: Option<String>,
-    audience: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -63,17 +62,6 @@ impl ClientKey {
         self
     }
 
-    /// For this issuer (the server's `auth.issuer`) rather than the address that the client calls.
-    #[must_use]
-    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience = Some(audience.into());
-        self
-    }
-
-    pub(super) fn audience(&self) -> Option<&str> {
-        self.audience.as_deref()
-    }
-
     /// A fresh assertion that `client_id` made for `audience`.
     #[allow(clippy::disallowed_methods, reason = "a date in a token is one of the wall clock")]
     pub(super) fn assertion(&self, client_id: &str, audience: &str) -> Result<String, TokenError> {
@@ -91,7 +79,7 @@ impl ClientKey {
     }
 
     const fn of(key: EncodingKey, algorithm: Algorithm) -> Self {
-        Self { key, algorithm, id: None, audience: None }
+        Self { key, algorithm, id: None }
     }
 }
 

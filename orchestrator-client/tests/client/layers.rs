@@ -96,3 +96,47 @@ async fn a_call_continues_the_trace_that_the_program_is_in() {
     let named = TraceId::from_traceparent(seen[1].header("traceparent").unwrap());
     assert_eq!((named, seen[1].header("tracestate")), (Some(TraceId::from_bits(0xdef)), None));
 }
+
+/// What a subscriber writes.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_call_has_a_span_that_names_its_trace_and_how_it_ended() {
+    use tracing_subscriber::fmt::format::FmtSpan;
+    let server = Server::answering(|_, number| match number {
+        0 => crate::server::problem(503, "unavailable"),
+        _ => crate::server::problem(404, "not_found"),
+    })
+    .await;
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let trace = TraceId::from_bits(0xabc);
+    let client = server.client().with_trace(trace);
+    let _here = tracing::subscriber::set_default(subscriber);
+    client.product_config().await.unwrap_err();
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let line = text.lines().find(|line| line.contains("orchestrator_call")).unwrap();
+    for told in
+        ["operation=\"get_product_config\"", &format!("trace_id={trace}"), "status=404", "code=not_found", "tries=2"]
+    {
+        assert!(line.contains(told), "{told} in {line}");
+    }
+    assert!(!text.contains(crate::server::TOKEN), "{text}");
+}

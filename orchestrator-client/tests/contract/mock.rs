@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::document::{Operation, operations, problems};
 
 /// Routes of the control API: the mock has none of them.
-const CONTROL: [&str; 4] = ["/workspaces", "/audit", "/connector-kinds", "/secrets"];
+const CONTROL: [&str; 5] = ["/workspaces", "/audit", "/connector-kinds", "/schemas", "/secrets"];
 
 struct Asked {
     status: u16,

@@ -14,6 +14,7 @@ use orchestrator_client::{
     Body, BoxError, Client, ClientCredentials, ClientKey, ETag, EventFilter, EventQuery, JobFilter, Operation, Retry,
     Workspace,
 };
+use orchestrator_http::tokens::{Assertion, AssertionVerifier};
 use orchestrator_types::{
     Bundle, CallbackConfig, ConfigRequest, ConnectorConfig, DlqFilter, DlqRequest, EventId, EventType, ExecuteRequest,
     ExecutionId, IdempotencyKey, IdentityRequest, InboxId, JobBatchRequest, JobId, JobRequest, JobStatus, Name,
@@ -106,6 +107,11 @@ const TABLE: &[(&str, Ask)] = rows! {
     };
     "export_bundle" => |client| async move { workspace(&client).export_bundle().await };
     "import_bundle" => |client| async move { workspace(&client).import_bundle(&bundle(), true).await };
+    "import_bundle" => |client| async move {
+        let document = serde_json::to_value(bundle()).unwrap();
+        workspace(&client).apply_bundle(&document, true, Some(etag().as_str())).await
+    };
+    "bundle_schema" => |client| async move { client.bundle_schema().await };
     "list_secrets" => |client| workspace(&client).secrets();
     "write_secret" => |client| async move { workspace(&client).put_secret(&name(), &secret()).await };
     "rotate_secret" => |client| async move { workspace(&client).rotate_secret(&name(), &secret()).await };
@@ -211,29 +217,32 @@ async fn what_is_sent_is_what_the_contract_takes() {
 }
 
 #[tokio::test]
-async fn a_key_is_proved_by_an_assertion_of_the_identity() {
+async fn a_key_is_proved_by_an_assertion_that_the_server_believes_once() {
     const PEM: &str = include_str!("p256.pem");
+    const AUDIENCE: &str = "orchestrator-dev";
     let (builder, seen) = recording_builder();
-    let key = ClientKey::es256(PEM.as_bytes()).unwrap().with_key_id("k1").with_audience("https://issuer.example");
+    let key = ClientKey::es256(PEM.as_bytes()).unwrap().with_key_id("k1");
     assert!(!format!("{key:?}").contains("PRIVATE"), "{key:?}");
-    let _ = builder.private_key_jwt("svc:a", key).build().unwrap().product_config().await;
+    let _ = builder.private_key_jwt("svc:a", AUDIENCE, key.clone()).build().unwrap().product_config().await;
     let seen = seen.lock().unwrap();
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(&seen[0].body).into_owned().collect();
     assert_eq!(form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     assert!(!form.contains_key("client_secret"));
-    let part = |index: usize| -> Value {
-        let part = form["client_assertion"].split('.').nth(index).unwrap();
-        serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
-    };
-    assert_eq!((&part(0)["alg"], &part(0)["kid"]), (&json!("ES256"), &json!("k1")));
-    let claims = part(1);
-    assert_eq!(
-        (&claims["iss"], &claims["sub"], &claims["aud"]),
-        (&json!("svc:a"), &json!("svc:a"), &json!("https://issuer.example"))
-    );
-    assert!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap() <= 300 && claims["jti"].is_string());
+
+    // The server's own verifier, with the public half.
+    let public = json!({
+        "kty": "EC", "crv": "P-256", "kid": "k1", "alg": "ES256", "use": "sig",
+        "x": "Ky2O4IYfsomt-pX2XkR_-Srw9U9hArhrMwrszQ1BHw4", "y": "Di4GbV2uo9L2OaszKrYW4Y8cF7tKhwIovzTyFh7hKS4",
+    });
+    let assertion = Assertion::read(&form["client_assertion"]).unwrap();
+    assert_eq!(assertion.client_id(), "svc:a");
+    let (verifier, now) = (AssertionVerifier::default(), Timestamp::from(chrono::Utc::now()));
+    assert!(verifier.verify(&assertion, &public, &["orchestrator-prod"], now).is_err());
+    verifier.verify(&assertion, &public, &[AUDIENCE], now).unwrap();
+    assert!(verifier.verify(&assertion, &public, &[AUDIENCE], now).is_err(), "good for one use");
+
     assert!(ClientKey::es256(b"no key").is_err() && ClientKey::rs256(PEM.as_bytes()).is_err());
-    assert!(ClientCredentials::with_key("ftp://x", "svc:a", ClientKey::es256(PEM.as_bytes()).unwrap()).is_err());
+    assert!(ClientCredentials::with_key("ftp://x", "svc:a", AUDIENCE, key).is_err());
 }
 
 fn recording() -> (Client, Arc<Mutex<Vec<Sent>>>) {

@@ -10,8 +10,8 @@ use orchestrator_core::types::{EventType, InboxId, WorkspaceId};
 
 use super::StoreHarness;
 use super::fixture::{
-    Steps, at_once, audit, audits, claim_one, delivery, event, kinds, list, name, newest_first, of, owner, settle,
-    succeeded, sweep, webhook, workspace,
+    Steps, at_once, audit, audits, call, claim_one, delivery, died, event, kinds, list, name, newest_first, of, owner,
+    settle, succeeded, sweep, webhook, workspace,
 };
 
 async fn ingest(store: &dyn Store, workspace: &WorkspaceId, entry: NewInbox) -> Ingested {
@@ -191,6 +191,16 @@ pub async fn a_webhook_may_have_no_job(harness: &impl StoreHarness) {
     assert_eq!(kinds(&store, &workspace).await, [EventType::WebhookReceived]);
 }
 
+/// An entry is noted by the job that delivers it, whatever else is enqueued with it.
+pub async fn an_entry_is_noted_by_its_delivery(harness: &impl StoreHarness) {
+    let (store, workspace) = (harness.store().await, workspace("shop-dev"));
+    let mut asked = webhook("evt_1");
+    let (id, job) = (asked.id, asked.jobs[0].id);
+    asked.jobs.push(call("crm"));
+    ingest(&*store, &workspace, asked).await;
+    assert_eq!(entry(&*store, &workspace, id).await.job, Some(job));
+}
+
 /// A redelivery enqueues, audits, and is noted as the entry's job.
 pub async fn a_redelivery_is_noted(harness: &impl StoreHarness) {
     let (store, workspace) = (harness.store().await, workspace("shop-dev"));
@@ -209,6 +219,26 @@ pub async fn a_redelivery_is_noted(harness: &impl StoreHarness) {
     assert_eq!(audits(&store, &owner("shop-dev")).await, ["inbox.replay"]);
     let told = kinds(&store, &workspace).await;
     assert_eq!(told[3..], [EventType::ExecutionSucceeded, EventType::JobQueued, EventType::JobStarted]);
+}
+
+/// An entry whose delivery was purged says so until it is delivered again.
+pub async fn inv_39_a_purged_delivery_is_noted_at_its_entry(harness: &impl StoreHarness) {
+    let (store, workspace) = (harness.store().await, workspace("shop-dev"));
+    let mut asked = webhook("evt_1");
+    for job in &mut asked.jobs {
+        job.subject = Some(asked.id.to_string());
+    }
+    let (id, job) = (asked.id, asked.jobs[0].id);
+    ingest(&*store, &workspace, asked).await;
+    let claimed = claim_one(&store).await;
+    assert_eq!(claimed.job.id, job);
+    settle(&store, &claimed, died()).await;
+    assert!(!entry(&*store, &workspace, id).await.given_up, "a dead one may still be replayed");
+    store.purge(&workspace, vec![job], audit("dlq.purge")).await.expect("purge");
+    let found = entry(&*store, &workspace, id).await;
+    assert_eq!((found.job, found.given_up), (Some(job), true));
+    assert!(store.redeliver(&workspace, id, of(vec![delivery("billing")])).await.expect("redeliver"));
+    assert!(!entry(&*store, &workspace, id).await.given_up);
 }
 
 /// A redelivery of what is not there enqueues nothing.

@@ -74,7 +74,8 @@ macro_rules! store_conformance {
                 inv_17_an_unverified_route_yields_after_a_day
                 inv_17_a_verified_route_does_not_yield
                 an_administrator_takes_a_route
-                any_number_of_routes_may_be_default
+                a_default_route_is_had_by_eight_workspaces_and_no_ninth
+                the_routes_of_a_provider_are_found_whatever_names_them
                 inv_17_of_many_one_gets_the_account
             }
             audit {
@@ -194,6 +195,8 @@ macro_rules! store_conformance {
                 a_webhook_may_have_no_job
                 a_redelivery_is_noted
                 a_redelivery_of_nothing_enqueues_nothing
+                inv_39_a_purged_delivery_is_noted_at_its_entry
+                an_entry_is_noted_by_its_delivery
             }
             requests {
                 inv_08_the_first_makes_the_call

@@ -173,17 +173,42 @@ pub async fn an_administrator_takes_a_route(harness: &impl StoreHarness) {
     assert_eq!(holders(&*store, &by_key("keyed", "k")).await, ["one-dev"], "only what was wanted is taken");
 }
 
-/// Any number of workspaces may have a default route; up to eight are answered.
-pub async fn any_number_of_routes_may_be_default(harness: &impl StoreHarness) {
+/// Eight workspaces may have default routes of a provider, each any number; a ninth is told that it cannot.
+pub async fn a_default_route_is_had_by_eight_workspaces_and_no_ninth(harness: &impl StoreHarness) {
     let store = harness.store().await;
     for number in 0..3 {
         take(&*store, &format!("w{number}-dev"), vec![by_default("rest")]).await;
     }
     assert_eq!(holders(&*store, &by_default("rest")).await, ["w0-dev", "w1-dev", "w2-dev"]);
-    for number in 3..12 {
+    for number in 3..8 {
         take(&*store, &format!("w{number}-dev"), vec![by_default("rest")]).await;
     }
-    assert_eq!(holders(&*store, &by_default("rest")).await.len(), 8);
+    match want(&*store, "w8-dev", vec![by_key("keyed", "k"), by_default("rest")], true).await {
+        Err(CommitError::TooManyDefaults { route }) => assert_eq!(route, name("rest")),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert_eq!(holders(&*store, &by_key("keyed", "k")).await, [""; 0], "nothing of the change has happened");
+    take(&*store, "w8-dev", vec![Route { provider: name("github"), ..by_default("rest") }]).await;
+    take(&*store, "w7-dev", vec![by_default("rest"), by_default("more")]).await;
+    assert_eq!(holders(&*store, &by_default("rest")).await.len(), 9, "every one is tried");
+    take(&*store, "w0-dev", Vec::new()).await;
+    take(&*store, "w8-dev", vec![by_default("rest")]).await;
+}
+
+/// The routes of a provider are found whatever names them, and no more than are asked for.
+pub async fn the_routes_of_a_provider_are_found_whatever_names_them(harness: &impl StoreHarness) {
+    let store = harness.store().await;
+    take(&*store, "one-dev", vec![by_account("main", "acct_1"), by_default("rest")]).await;
+    take(&*store, "two-dev", vec![by_key("keyed", "k"), Route { provider: name("github"), ..by_default("other") }])
+        .await;
+    let of = async |provider: &str, limit| {
+        let found = store.provider_routes(&name(provider), limit).await.expect("routes");
+        sorted(found.into_iter().map(|owner| format!("{}/{}", owner.workspace, owner.route)))
+    };
+    assert_eq!(of("stripe", 10).await, ["one-dev/main", "one-dev/rest", "two-dev/keyed"]);
+    assert_eq!(of("stripe", 2).await.len(), 2);
+    assert_eq!(of("github", 10).await, ["two-dev/other"]);
+    assert_eq!(of("slack", 10).await, [""; 0]);
 }
 
 /// Of many workspaces that want one account at the same time, one gets it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use orchestrator_types::{BundleOperator, OperatorView, Role, Timestamp, WorkspaceId};
+use orchestrator_types::{BundleOperator, FieldError, OperatorView, Role, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -97,7 +97,10 @@ impl Operators<'_> {
         workspace: &WorkspaceId,
         wanted: &[BundleOperator],
     ) -> Result<(), Error> {
-        check_bundled(wanted)?;
+        let errors = check_bundled(wanted);
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
         self.change(actor, workspace, |operators| {
             operators.clear();
             operators.extend_from_slice(wanted);
@@ -186,16 +189,17 @@ fn last_admin() -> Error {
 }
 
 /// What a bundle says of operators, each once.
-pub(crate) fn check_bundled(operators: &[BundleOperator]) -> Result<(), Error> {
-    let mut known = BTreeSet::new();
+pub(crate) fn check_bundled(operators: &[BundleOperator]) -> Vec<FieldError> {
+    let (mut known, mut errors) = (BTreeSet::new(), Vec::new());
     for (index, operator) in operators.iter().enumerate() {
         let pointer = format!("/operators/{index}/sub");
-        check_sub(&operator.sub, &pointer)?;
-        if !known.insert(&operator.sub) {
-            return Err(Error::invalid(pointer, "stands here twice"));
+        if let Err(error) = check_sub(&operator.sub, &pointer) {
+            errors.extend_from_slice(error.field_errors());
+        } else if !known.insert(&operator.sub) {
+            errors.push(FieldError::new(pointer, "stands here twice"));
         }
     }
-    Ok(())
+    errors
 }
 
 fn check_sub(sub: &str, pointer: &str) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Config versions: everything that describes a workspace is one document; a change makes a new immutable version; a
 //! pointer says which is live. Rollback, diff, export, import and dry run are the same few functions.
 
-mod bundle;
+pub mod bundle;
 mod diff;
 pub(crate) mod document;
 pub(crate) mod live;
@@ -10,7 +10,6 @@ mod service;
 mod template;
 mod validate;
 
-pub use bundle::BUNDLE_FORMAT;
 pub(crate) use diff::changes;
 pub(crate) use document::{StoredPointer, StoredVersion, content_hash, routes_of, version_key};
 pub(crate) use live::{LiveConfig, LiveConnector, PolicyStates, Snapshots};

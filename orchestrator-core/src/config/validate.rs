@@ -17,6 +17,8 @@ use crate::webhooks::signature::provider;
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_EACH: usize = 1_000;
+/// The secret of each default route is tried on an event that names nobody.
+const DEFAULTS_EACH: usize = 8;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -184,6 +186,15 @@ fn routes(config: &WorkspaceConfig, checked: &mut Checked) {
         }
         if let Some(callback) = &route.callback {
             checked.named(&config.callbacks, callback, at("callback"), "callback");
+        }
+    }
+    let mut defaults: BTreeMap<&Name, usize> = BTreeMap::new();
+    for (name, route) in config.webhook_routes.iter().filter(|(_, route)| route.default) {
+        let count = defaults.entry(&route.provider).or_default();
+        *count += 1;
+        if *count > DEFAULTS_EACH {
+            let detail = format!("at most {DEFAULTS_EACH} default routes of one provider: name a `route_key`");
+            checked.error(format!("/webhook_routes/{name}/default"), detail);
         }
     }
     let mut seen = BTreeMap::new();

@@ -165,6 +165,10 @@ impl ControlStore for MemoryStore {
         Ok(self.read(|state| state.control.routes.held(provider, key)))
     }
 
+    async fn provider_routes(&self, provider: &Name, limit: usize) -> Result<Vec<RouteOwner>, StoreError> {
+        Ok(self.read(|state| state.control.routes.of_provider(provider, limit)))
+    }
+
     async fn route_verified(&self, workspace: &WorkspaceId, route: &Name) -> Result<(), StoreError> {
         self.write(|transaction| transaction.state.control.routes.verified(workspace, route));
         Ok(())

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_types::{InboxId, JobId, Name, Timestamp, WorkspaceId};
+use orchestrator_types::{InboxId, Name, Timestamp, WorkspaceId};
 
 use super::{MemoryStore, State, Transaction};
-use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobKind, NewInbox, NewJob, PayloadLinks, StoreError};
+use crate::store::{
+    Enqueue, InboxRecord, InboxStore, Ingested, JobRecord, NewInbox, PayloadLinks, StoreError, delivering,
+};
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -33,12 +35,6 @@ impl Known {
             event_id: entry.event_id.clone(),
         }
     }
-}
-
-/// Which of the jobs delivers the entry: what it is noted by.
-fn delivering(jobs: &[NewJob]) -> Option<JobId> {
-    let delivery = jobs.iter().rev().find(|job| job.kind == JobKind::Webhook);
-    delivery.or(jobs.last()).map(|job| job.id)
 }
 
 impl Inbox {
@@ -75,6 +71,15 @@ impl State {
     fn delivered(&self, workspace: &WorkspaceId, record: &InboxRecord) -> bool {
         let job = record.job.and_then(|job| self.jobs.record(workspace, job));
         job.is_none_or(|job| job.state.is_terminal())
+    }
+
+    /// Notes that the delivery of an entry was purged.
+    pub(super) fn give_up(&mut self, workspace: &WorkspaceId, job: &JobRecord) {
+        let entry = job.job.subject.as_ref().and_then(|subject| subject.parse().ok());
+        let record = entry.and_then(|id| self.inbox.entry_mut(workspace, id));
+        if let Some(record) = record.filter(|record| record.job == Some(job.job.id)) {
+            record.given_up = true;
+        }
     }
 
     /// Up to `limit` ended entries taken in before `before`.
@@ -157,7 +162,7 @@ fn ingest(
     let (id, known, job) = (entry.id, Known::of(workspace, &entry), delivering(&jobs));
     let inbox = &mut transaction.state.inbox;
     inbox.known.insert(known, id);
-    let record = InboxRecord { entry, body_kept: true, duplicates: 0, job };
+    let record = InboxRecord { entry, body_kept: true, duplicates: 0, job, given_up: false };
     inbox.entries.entry(workspace.clone()).or_default().insert(id, record);
     let now = transaction.now;
     transaction.state.payloads.link(workspace, id, links, now);
@@ -196,6 +201,7 @@ impl InboxStore for MemoryStore {
             let enqueued = job.filter(|job| transaction.state.jobs.record(workspace, *job).is_some());
             if let (Some(record), Some(job)) = (transaction.state.inbox.entry_mut(workspace, id), enqueued) {
                 record.job = Some(job);
+                record.given_up = false;
             }
             true
         }))

@@ -137,6 +137,9 @@ impl RecordWrite {
     }
 }
 
+/// In so many workspaces a provider may have default routes: the secret of each is tried on an event that names nobody.
+pub const DEFAULT_WORKSPACES: usize = 8;
+
 /// How a provider's event names its route. Unique in the install per provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RouteKey {
@@ -144,7 +147,7 @@ pub enum RouteKey {
     Account(String),
     /// By the last part of the path.
     Key(Name),
-    /// By its secret alone; any number of routes may be default.
+    /// By its secret alone: the default routes of up to [`DEFAULT_WORKSPACES`] workspaces are tried.
     Default,
 }
 
@@ -247,6 +250,12 @@ pub enum CommitError {
         /// The route's name in the config that wants it.
         route: Name,
     },
+    /// [`DEFAULT_WORKSPACES`] others have a default route of this route's provider.
+    #[error("too many workspaces have a default route of the provider")]
+    TooManyDefaults {
+        /// The route's name in the config that wants it.
+        route: Name,
+    },
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -292,11 +301,18 @@ pub trait ControlStore: Send + Sync + 'static {
     /// The store does not answer.
     async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<Owner>), StoreError>;
 
-    /// Who holds the route that events of `provider` name by `key`. For [`RouteKey::Default`] up to 8 workspaces.
+    /// Who holds the route that events of `provider` name by `key`. For [`RouteKey::Default`] all who have one: at most
+    /// [`DEFAULT_WORKSPACES`].
     ///
     /// # Errors
     /// The store does not answer.
     async fn routes(&self, provider: &Name, key: &RouteKey) -> Result<Vec<RouteOwner>, StoreError>;
+
+    /// Up to `limit` routes of a provider, whatever names them, in an order that stays.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn provider_routes(&self, provider: &Name, limit: usize) -> Result<Vec<RouteOwner>, StoreError>;
 
     /// Notes that a route has verified an event: from now on it does not yield.
     ///

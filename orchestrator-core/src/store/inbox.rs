@@ -8,7 +8,7 @@ use orchestrator_types::{InboxId, JobId, Name, PayloadId, Timestamp, TraceId, Wo
 
 use super::error::StoreError;
 use super::event::NewEvent;
-use super::job::{Enqueue, NewJob};
+use super::job::{Enqueue, JobKind, NewJob};
 use super::payload::PayloadLinks;
 
 /// A verified webhook to take in.
@@ -57,6 +57,13 @@ impl NewInbox {
     }
 }
 
+/// Which of the jobs of an entry delivers it: what the entry is noted by. The callback's, if there is one.
+#[must_use]
+pub fn delivering(jobs: &[NewJob]) -> Option<JobId> {
+    let delivery = jobs.iter().rev().find(|job| job.kind == JobKind::Webhook);
+    delivery.or(jobs.last()).map(|job| job.id)
+}
+
 /// A stored inbox entry.
 #[derive(Debug, Clone)]
 pub struct InboxRecord {
@@ -68,6 +75,8 @@ pub struct InboxRecord {
     pub duplicates: u64,
     /// The newest job that delivers it.
     pub job: Option<JobId>,
+    /// Whether that job was purged: what is gone then was never delivered.
+    pub given_up: bool,
 }
 
 /// What became of it.

@@ -27,12 +27,12 @@ use async_trait::async_trait;
 use orchestrator_types::WorkspaceId;
 
 pub use control::{
-    CommitError, Committed, ControlChange, ControlStore, Expect, NewAudit, Owner, Record, RecordKind, RecordWrite,
-    Route, RouteKey, RouteOwner,
+    CommitError, Committed, ControlChange, ControlStore, DEFAULT_WORKSPACES, Expect, NewAudit, Owner, Record,
+    RecordKind, RecordWrite, Route, RouteKey, RouteOwner,
 };
 pub use error::StoreError;
 pub use event::{EventFilter, EventLog, EventPage, NewEvent};
-pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox};
+pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox, delivering};
 pub use job::{
     Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter, JobKind,
     JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled, Settlement,

@@ -92,7 +92,7 @@ impl Inbox<'_> {
         // A job that is gone may have delivered it: the product would take the same id for a repetition.
         let delivered = match &job {
             Some(job) => job.state == JobState::Succeeded,
-            None => record.job.is_some(),
+            None => record.job.is_some() && !record.given_up,
         };
         let former = job.as_ref().and_then(|job| job.job.delivery_id.clone()).unwrap_or_else(|| id.to_string());
         let delivery_id = if delivered { InboxId::new().to_string() } else { former.clone() };
@@ -150,6 +150,7 @@ fn view(record: InboxRecord, job: Option<&JobRecord>, whole: bool) -> InboxView 
         (None, _) => InboxStatus::Received,
         (_, Some(JobState::Queued | JobState::Running)) => InboxStatus::Delivering,
         (_, Some(JobState::Dead | JobState::Cancelled)) => InboxStatus::Dead,
+        (_, None) if record.given_up => InboxStatus::Dead,
         // A delivery that ended well may have outlived its retention.
         (_, Some(JobState::Succeeded) | None) => InboxStatus::Delivered,
     };

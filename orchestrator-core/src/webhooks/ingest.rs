@@ -22,6 +22,10 @@ use crate::store::{
 /// The operation of a connector that takes webhooks.
 const WEBHOOK_OPERATION: &str = "webhook";
 const PRIORITY: u8 = 5;
+/// A provider that asks whether the endpoint is ours says little,
+const CHALLENGE_BYTES: usize = 4_096;
+/// and no more secrets than this are tried on it.
+const CHALLENGE_ROUTES: usize = 256;
 
 /// The webhook ingress.
 #[derive(Clone, Copy)]
@@ -111,7 +115,13 @@ impl Webhooks<'_> {
                 Err(error) => return Err(unreadable(&error)),
             },
         };
-        let owners = self.0.store.routes(name, &key).await?;
+        let owners = match key {
+            // Whether the endpoint is ours is asked once for all accounts: whichever route's secret verifies may answer.
+            RouteKey::Default if provider.challenge(request).is_some() && request.body().len() <= CHALLENGE_BYTES => {
+                self.0.store.provider_routes(name, CHALLENGE_ROUTES).await?
+            }
+            key => self.0.store.routes(name, &key).await?,
+        };
         if owners.is_empty() {
             return Err(Error::RouteNotFound);
         }

@@ -65,6 +65,25 @@ async fn the_outcome_of_a_job_is_delivered_signed_with_its_metadata() {
     assert_eq!((told.len(), &told[0].subject), (1, &id.to_string()));
 }
 
+/// What was purged never arrived: its entry says so, and delivering it again is still the first delivery.
+#[tokio::test(start_paused = true)]
+async fn inv_39_an_entry_whose_delivery_was_purged_is_dead_and_keeps_its_id() {
+    let world = with_route().await;
+    world.product().answers(PRODUCT, &[Answer::Status(410), Answer::Status(200)]);
+    let id = receive(&world, "evt_1").await;
+    assert_eq!(delivery_ended(&world, id).await, JobStatus::Dead);
+    let job = world.engine.inbox().get(&world.shop, id).await.unwrap().job.unwrap();
+    let purge = DlqRequest { ids: Some(vec![job]), filter: None, reason: "of no use".to_owned() };
+    assert_eq!(world.engine.dead_letters().purge(&admin(), &world.shop, &purge).await.unwrap().count, 1);
+    assert_eq!(status(&world, id).await, InboxStatus::Dead);
+    world.engine.inbox().replay(&admin(), &world.shop, id, &because()).await.unwrap();
+    let delivered = world.product().reached(2).await;
+    assert_eq!((delivered[1].id(), delivered[0].id()), (id.to_string(), id.to_string()));
+    assert_eq!(delivered[1].body().get("replay_of"), None);
+    assert_eq!(delivery_ended(&world, id).await, JobStatus::Succeeded);
+    assert_eq!(status(&world, id).await, InboxStatus::Delivered);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_that_died_tells_the_product_why() {
     let world = World::working().await;

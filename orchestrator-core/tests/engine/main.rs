@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod bundles;
 mod callbacks;
 mod checks;
 mod config;
@@ -16,6 +17,7 @@ mod isolation;
 mod jobs;
 mod keys;
 mod limits;
+mod misroute;
 mod payloads;
 mod product;
 mod script;

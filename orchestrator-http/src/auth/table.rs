@@ -106,6 +106,8 @@ pub static TABLE: &[Row] = table! {
     POST   "/webhooks/{provider}"                        API Requirement::Public;
     POST   "/webhooks/{provider}/{route_key}"            API Requirement::Public;
 
+    GET    "/schemas/bundle.json"                        API Requirement::Public;
+
     POST   "/execute"                                    API Requirement::Exec(EXECUTE);
     GET    "/executions/{id}"                            API Requirement::Exec(EXECUTE);
     GET    "/config"                                     API Requirement::Exec(ANY);

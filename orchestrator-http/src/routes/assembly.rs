@@ -79,6 +79,7 @@ fn api_routes(limits: &ApiLimits) -> OpenApiRouter<Api> {
         .routes(routes!(payloads::payload))
         .routes(routes!(webhooks::by_account).layer(ingress.clone()))
         .routes(routes!(webhooks::by_route).layer(ingress))
+        .routes(routes!(bundle::schema))
         .routes(routes!(token::token).layer(form))
         .routes(routes!(token::keys))
 }

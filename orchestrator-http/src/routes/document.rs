@@ -27,7 +27,7 @@ const PARTS: [(&str, &str); 10] = [
     ("version", "The number of the config version"),
     ("from", "From this config version"),
     ("to", "to this one"),
-    ("provider", "`stripe`, `github`, `shopify`, `slack`, `standard-webhooks`, `hmac`"),
+    ("provider", "`stripe`, `github`, `shopify`, `slack`, `standard-webhooks`, `hmac`, `paddle`, `adyen`"),
     ("route_key", "The route's key"),
     ("kind", "Its kind"),
 ];

@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use orchestrator_core::Error;
-use orchestrator_core::webhooks::Ingress;
+use orchestrator_core::webhooks::{Ingress, signature};
 use orchestrator_types::WebhookAccepted;
 
 use crate::api::Api;
@@ -15,6 +15,10 @@ use crate::edge::RequestTrace;
 use crate::extract::{Named, Raw};
 use crate::metrics::WebhookOutcome;
 use crate::problem::Refusal;
+
+/// Where the entry is told when the answer itself is the provider's.
+const INBOX_ID: HeaderName = HeaderName::from_static("inbox-id");
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Take a webhook in, by the account that it names
 ///
@@ -71,7 +75,14 @@ async fn ingest(
     };
     api.metrics().webhook(provider, outcome);
     match ingress? {
-        Ingress::Accepted(accepted) => Ok(Json(accepted).into_response()),
-        Ingress::Challenge(challenge) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], challenge).into_response()),
+        Ingress::Accepted(accepted) => {
+            Ok(match signature::provider(provider).and_then(signature::WebhookProvider::acknowledgement) {
+                Some(text) => {
+                    ([(CONTENT_TYPE, TEXT.to_owned()), (INBOX_ID, accepted.id.to_string())], text).into_response()
+                }
+                None => Json(accepted).into_response(),
+            })
+        }
+        Ingress::Challenge(challenge) => Ok(([(CONTENT_TYPE, TEXT)], challenge).into_response()),
     }
 }

@@ -74,8 +74,13 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("POST", "/workspaces/{ws}/inbox/{id}/replay", "IASB"),
 ];
 
-const PUBLIC: &[&str] =
-    &["/oauth/token", "/.well-known/jwks.json", "/webhooks/{provider}", "/webhooks/{provider}/{route_key}"];
+const PUBLIC: &[&str] = &[
+    "/oauth/token",
+    "/.well-known/jwks.json",
+    "/webhooks/{provider}",
+    "/webhooks/{provider}/{route_key}",
+    "/schemas/bundle.json",
+];
 
 /// A path that names nothing but the workspace: what is allowed then fails by what it asks for, and changes nothing.
 fn concrete(path: &str, workspace: &str) -> String {

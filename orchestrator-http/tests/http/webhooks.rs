@@ -91,3 +91,33 @@ async fn inv_42_what_does_not_verify_is_refused_in_one_wording() {
     assert_eq!(post(&install, "/webhooks/stripe", &encoded, body).await.status, 415);
     assert_eq!(post(&install, "/webhooks/stripe", &good, body).await.status, 200);
 }
+
+/// Adyen wants to read `[accepted]`, and its signature stands in the body.
+#[tokio::test]
+async fn adyen_is_answered_in_its_own_words() {
+    let install = install::start_onboarded().await;
+    let (admin, base) = (install.admin(), format!("/workspaces/{WORKSPACE}"));
+    let key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
+    for (path, body) in [
+        ("secrets/adyen", json!({"value": key})),
+        ("secret-refs/adyen", json!({"source": "stored", "name": "adyen"})),
+        ("webhook-routes/adyen", json!({"provider": "adyen", "account": "TestMerchant", "signing_secret": "adyen"})),
+    ] {
+        let put = install.send("PUT", &format!("{base}/{path}"), &admin, Some(body)).await;
+        assert_eq!(put.status, 200, "{path}: {}", put.json());
+    }
+    let body = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":"coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},"amount":{"value":1130,"currency":"EUR"},"pspReference":"7914073381342284","eventCode":"AUTHORISATION","merchantAccountCode":"TestMerchant","merchantReference":"TestPayment-1407325143704","success":"true"}}]}"#;
+    for duplicates in [0, 1] {
+        let answer = post(&install, "/webhooks/adyen", "", body).await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"[accepted]"[..]));
+        let id = answer.header("inbox-id").unwrap().to_owned();
+        let entry = install.get(&format!("{base}/inbox/{id}"), &admin).await.json();
+        assert_eq!((&entry["duplicates"], &entry["event_type"]), (&json!(duplicates), &json!("AUTHORISATION")));
+    }
+    let forged = post(&install, "/webhooks/adyen", "", &body.replace("1130", "1131")).await;
+    assert_eq!((forged.status, &forged.json()["code"]), (401, &json!("signature_invalid")));
+    let several = body.replace("[{", "[{},{");
+    let refused = post(&install, "/webhooks/adyen", "", &several).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid_request")));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("one a request"), "{}", refused.json());
+}

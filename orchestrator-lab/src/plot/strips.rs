@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::colours::{INK, MUTED, colour};
+use super::colours::{INK, MUTED, TROUBLE, colour};
 use super::{Area, Drawn, LEFT, RIGHT, STRIP, STRIPS_HEAD, WIDTH, shortened, write, x};
 use crate::report::{PolicyReport, Report};
 
@@ -17,6 +17,11 @@ pub(super) fn breakers(report: &Report, area: &Area<'_>) -> Drawn {
     let name = "breakers (solid: open; pale: closed, or there is none; between: half-open)";
     write(area, name, (i32::try_from(LEFT)?, 16), 14.0, &INK, HPos::Left)?;
     let seconds = x(report.scenario.seconds);
+    let (top, bottom) = (i32::try_from(STRIPS_HEAD)? - 4, foot(report)? - 4);
+    for phase in report.scenario.phases.iter().filter(|phase| phase.trouble) {
+        let place = [(pixel(x(phase.from_s), seconds), top), (pixel(x(phase.to_s), seconds), bottom)];
+        area.draw(&Rectangle::new(place, TROUBLE.filled()))?;
+    }
     for (index, policy) in report.policies.iter().enumerate() {
         let top = i32::try_from(STRIPS_HEAD)? + i32::try_from(index)? * i32::try_from(STRIP)?;
         let label = shortened(&policy.name, 11);
@@ -26,8 +31,14 @@ pub(super) fn breakers(report: &Report, area: &Area<'_>) -> Drawn {
             area.draw(&Rectangle::new(place, colour(index).mix(strength).filled()))?;
         }
     }
-    let foot = i32::try_from(STRIPS_HEAD)? + i32::try_from(report.policies.len())? * i32::try_from(STRIP)? + 14;
-    write(area, "time, s", (i32::try_from((WIDTH + LEFT - RIGHT) / 2)?, foot), 13.0, &MUTED, HPos::Center)
+    let middle = i32::try_from((WIDTH + LEFT - RIGHT) / 2)?;
+    write(area, "time, s", (middle, foot(report)? + 14), 13.0, &MUTED, HPos::Center)
+}
+
+/// Where the strips end.
+fn foot(report: &Report) -> Result<i32, std::num::TryFromIntError> {
+    let strips = i32::try_from(report.policies.len())? * i32::try_from(STRIP)?;
+    Ok(i32::try_from(STRIPS_HEAD)? + strips)
 }
 
 /// From when to when the breaker was in which state.

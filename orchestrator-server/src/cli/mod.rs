@@ -22,8 +22,10 @@ mod operator;
 mod output;
 mod policy;
 mod rollback;
+mod schema;
 mod secret;
 mod serve;
+mod signals;
 mod span;
 mod token;
 mod webhook;
@@ -64,10 +66,13 @@ enum Command {
     /// Workspaces.
     #[command(subcommand)]
     Workspace(workspace::Workspaces),
-    /// Make workspaces what bundles say.
-    Apply(bundle::Apply),
+    /// Make workspaces what bundles say. Shows what would change, and asks.
+    Apply(Box<bundle::Apply>),
     /// Write a workspace as one document, without secrets.
     Export(bundle::Export),
+    /// JSON Schemas of what is written by hand.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// Make the config version active that was so before.
     Rollback(rollback::Rollback),
     /// Connectors: how they stand, and which kinds there are.
@@ -115,6 +120,8 @@ enum Verdict {
     Good,
     /// It is not, and the output says so: a dead job, a failed check.
     Bad,
+    /// Something is left to do: a plan that was declined, or only asked for.
+    Open,
 }
 
 impl From<bool> for Verdict {
@@ -123,7 +130,8 @@ impl From<bool> for Verdict {
     }
 }
 
-/// Runs the command of this process's arguments; `server` is what it serves, if it does. 0 if all is well, 1 if not, 2 if the arguments are none.
+/// Runs the command of this process's arguments; `server` is what it serves, if it does. 0 if all is well, 1 if not, 2 if
+/// something is left to do or the arguments are none.
 #[must_use]
 pub fn main(server: Server) -> ExitCode {
     let cli = Cli::parse();
@@ -131,6 +139,7 @@ pub fn main(server: Server) -> ExitCode {
     match run(cli.command, printer, server) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Ok(Verdict::Open) => ExitCode::from(2),
         Err(error) => {
             printer.failure(&error);
             ExitCode::FAILURE
@@ -153,6 +162,7 @@ async fn dispatch(command: Command, printer: Printer, server: Server) -> anyhow:
         Command::Workspace(command) => command.run(printer).await,
         Command::Apply(command) => command.run(printer).await,
         Command::Export(command) => command.run(printer).await,
+        Command::Schema(command) => command.run(),
         Command::Rollback(command) => command.run(printer).await,
         Command::Connector(command) => command.run(printer).await,
         Command::Secret(command) => command.run(printer).await,

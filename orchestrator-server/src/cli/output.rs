@@ -133,7 +133,8 @@ fn problem(error: &anyhow::Error) -> Option<&Problem> {
     error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()).and_then(ClientError::problem)
 }
 
-fn sentence(error: &anyhow::Error) -> String {
+/// An error as one line.
+pub(super) fn sentence(error: &anyhow::Error) -> String {
     let text = match problem(error) {
         Some(problem) => {
             let fields = problem.errors.iter().map(|field| format!("; {}: {}", field.pointer, field.detail));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Verdict;
 use super::connection::text_of;
-use super::output::{Printer, note, write};
+use super::output::{Printer, clean, note, write};
 
 /// What a policy says, and what it would do.
 #[derive(Debug, Subcommand)]
@@ -87,7 +87,15 @@ impl Simulate {
         // At a factor of one it is played as it is written.
         #[allow(clippy::float_cmp, reason = "the default, as it was given")]
         let scenario = if self.load == 1.0 { scenario } else { scenario.scaled(self.load)? };
-        let contenders = self.policies.iter().map(|policy| contender(policy)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut contenders =
+            self.policies.iter().map(|policy| contender(policy)).collect::<anyhow::Result<Vec<_>>>()?;
+        // Files of one name in different folders are told apart by what was given.
+        let names: Vec<String> = contenders.iter().map(|contender| contender.name.clone()).collect();
+        for (contender, given) in contenders.iter_mut().zip(&self.policies) {
+            if names.iter().filter(|name| **name == contender.name).count() > 1 {
+                contender.name.clone_from(given);
+            }
+        }
         Ok(run(&scenario, &contenders, self.seed)?)
     }
 
@@ -104,7 +112,9 @@ impl Simulate {
             return Ok(Verdict::Good);
         }
         let scenario = &report.scenario;
-        write(&format!("{} (seed {}): {}", scenario.name, scenario.seed, scenario.about))?;
+        #[allow(clippy::float_cmp, reason = "the default, as it was given")]
+        let load = if self.load == 1.0 { String::new() } else { format!(", load × {}", self.load) };
+        write(&clean(&format!("{} (seed {}{load}): {}", scenario.name, scenario.seed, scenario.about)))?;
         for table in report.tables() {
             write("")?;
             let header: Vec<&str> = table.header.iter().map(String::as_str).collect();

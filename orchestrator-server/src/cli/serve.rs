@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use tokio::time::timeout;
 
 use super::Verdict;
 use super::install::Install;
+use super::signals::Signals;
 use crate::Server;
 use crate::logging;
 use crate::roles::Roles;
@@ -66,42 +66,5 @@ impl Serve {
             tracing::info!("stopped");
         }
         Ok(stopped.into())
-    }
-}
-
-/// The signals that stop a server.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn listen() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("signals cannot be listened to");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    #[cfg(not(unix))]
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// The next one, by its name.
-    #[cfg(unix)]
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) -> &'static str {
-        tokio::signal::ctrl_c().await.ok();
-        "Ctrl-C"
     }
 }

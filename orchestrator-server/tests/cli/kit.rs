@@ -62,6 +62,7 @@ impl Install {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
@@ -226,7 +227,7 @@ impl Server<'_> {
     pub(crate) fn apply(&self, workspace: &str, config: &str) -> Value {
         let bundle = format!("format: 1\nworkspace: {workspace}\nconfig:\n{config}");
         let path = self.install.write(&format!("{workspace}.yaml"), &bundle);
-        self.json(&["apply", "-f", &path])
+        self.json(&["apply", "--yes", "-f", &path])
     }
 
     pub(crate) fn terminate(&self) {
@@ -321,4 +322,44 @@ pub(crate) fn get(url: &str, path: &str) -> (u16, String) {
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A command that runs until it is stopped, and writes lines of JSON.
+pub(crate) struct Watcher {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Watcher {
+    pub(crate) fn start(server: &Server<'_>, arguments: &[&str]) -> Self {
+        let mut child = server.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                sender.send(serde_json::from_str(&line).unwrap()).ok();
+            }
+        });
+        Self { child, lines }
+    }
+
+    #[track_caller]
+    pub(crate) fn next(&self) -> Value {
+        self.lines.recv_timeout(PATIENCE).expect("the command wrote nothing")
+    }
+
+    /// Tells it to stop, and answers how it ended.
+    pub(crate) fn terminated(&mut self) -> Option<i32> {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }

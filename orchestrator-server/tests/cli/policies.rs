@@ -81,6 +81,18 @@ fn a_check_tells_errors_and_warnings_with_their_places() {
         told["policies"][0]["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(pointers, ["/timeout/attempt_ms", "/retry/max_attempts"]);
 
+    // Two files of one name are told apart; one file given twice is not.
+    std::fs::create_dir(install.path("a")).unwrap();
+    let same = install.write("a/mine.json", "{}");
+    let other = install.write("mine.json", r#"{"retry": {}}"#);
+    let twice = |one: &str, two: &str| {
+        let arguments =
+            ["policy", "simulate", "--scenario", "steady", "--output", "json", "--policy", one, "--policy", two];
+        install.run(&arguments)
+    };
+    assert_eq!(twice(&same, &other).json()["policies"][0]["name"], json!(same));
+    assert!(twice(&same, &same).refused().contains("cannot be told apart"));
+
     let play =
         |policy: &str| install.run(&["policy", "simulate", "--scenario", "steady", "--policy", policy]).refused();
     let line = play(&broken);

@@ -92,3 +92,68 @@ fn a_file_is_sent_byte_for_byte() {
     let line = send(&server, "whsec_right", &["--fixture", "invoice.paid", "--route", "other"]).refused();
     assert!(line.contains("no such route"), "{line}");
 }
+
+#[test]
+fn fixtures_of_every_provider_are_signed_and_taken_in_once() {
+    let install = Install::new();
+    let server = install.serve();
+    let providers = [
+        ("stripe", "account: acct_7", "v1.billing.meter.error_report_triggered"),
+        ("github", "route_key: shop-github", "push"),
+        ("shopify", "account: shop.myshopify.com", "orders-create"),
+        ("slack", "account: T7", "app_mention"),
+        ("standard-webhooks", "route_key: shop-standard", "contact.created"),
+        ("hmac", "route_key: shop-hmac, settings: {header: X-Signature, id_pointer: /id}", "order.created"),
+        ("paddle", "default: true", "transaction.completed"),
+        ("adyen", "account: ShopMerchant", "AUTHORISATION"),
+    ];
+    let mut config = "  secret_refs:\n    hook: {source: stored, name: hook}\n    hex: {source: stored, name: hex}\n  webhook_routes:\n".to_owned();
+    for (provider, route, _) in providers {
+        let secret = if provider == "adyen" { "hex" } else { "hook" };
+        config.push_str(&format!("    {provider}: {{provider: {provider}, signing_secret: {secret}, {route}}}\n"));
+    }
+    server.apply("shop-dev", &config);
+    let hex = "44782DEF547AAA06C910C43932B1EB0C";
+    server.fed(&["secret", "set", "shop-dev", "hook"], CALLBACK_SECRET).well();
+    server.fed(&["secret", "set", "shop-dev", "hex"], hex).well();
+    for (provider, _, fixture) in providers {
+        let arguments = [
+            "webhook",
+            "send",
+            provider,
+            "--workspace",
+            "shop-dev",
+            "--fixture",
+            fixture,
+            "--duplicate",
+            "--secret-env",
+            "S",
+        ];
+        let mut command = server.command(&arguments);
+        command.env("S", if provider == "adyen" { hex } else { CALLBACK_SECRET });
+        let sent = finish(command).well();
+        let expected = if provider == "adyen" { "[accepted]" } else { "(a duplicate)" };
+        assert_eq!(sent.matches(expected).count(), if provider == "adyen" { 2 } else { 1 }, "{provider}: {sent}");
+    }
+    let listed = server.json(&["inbox", "list", "shop-dev"]);
+    let taken: std::collections::BTreeSet<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["provider"].as_str().unwrap(), entry["duplicates"].as_u64()))
+        .collect();
+    assert_eq!(taken, providers.iter().map(|(provider, ..)| (*provider, Some(1))).collect());
+    let mut question = server.command(&[
+        "webhook",
+        "send",
+        "slack",
+        "--workspace",
+        "shop-dev",
+        "--fixture",
+        "url_verification",
+        "--secret-env",
+        "S",
+    ]);
+    question.env("S", CALLBACK_SECRET);
+    assert!(finish(question).well().contains("HTTP 200 3eZbrw1a"));
+}

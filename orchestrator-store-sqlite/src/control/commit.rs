@@ -53,7 +53,7 @@ impl Commit {
                         mark(batch, &loser, epoch).await?;
                     }
                 }
-                Err(route) => return Ok(Err(CommitError::RouteTaken { route })),
+                Err(refused) => return Ok(Err(refused)),
             }
         }
         for audit in &change.audit {

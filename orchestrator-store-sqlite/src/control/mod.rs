@@ -47,6 +47,10 @@ impl ControlStore for SqliteStore {
         routes::holders(self, provider, key).await
     }
 
+    async fn provider_routes(&self, provider: &Name, limit: usize) -> Result<Vec<RouteOwner>, StoreError> {
+        routes::of_provider(self, provider, limit).await
+    }
+
     async fn route_verified(&self, workspace: &WorkspaceId, route: &Name) -> Result<(), StoreError> {
         routes::verified(self, workspace, route).await
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use orchestrator_core::store::{Route, RouteKey, RouteOwner, StoreError};
+use orchestrator_core::store::{CommitError, DEFAULT_WORKSPACES, Route, RouteKey, RouteOwner, StoreError};
 use orchestrator_core::types::{Name, Timestamp, WorkspaceId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::SqliteStore;
 use crate::batch::Batch;
 use crate::op::{Failure, Op};
-use crate::rows::{Unreadable, parsed, readable, time, value};
+use crate::rows::{Unreadable, int, number, parsed, readable, time, value};
 
 /// A route that was never verified yields to another workspace after so long.
 const YIELDS_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,18 +53,24 @@ impl Held {
             && self.key == key
             && (kind != "default" || self.name == route.name.as_str())
     }
+
+    fn is_default_of(&self, route: &Route) -> bool {
+        self.kind == "default" && self.provider == route.provider.as_str()
+    }
 }
 
-/// Replaces the workspace's routes. Answers the workspaces that lost one, or the wanted route that is not to be had.
+/// Replaces the workspace's routes. Answers the workspaces that lost one, or why it cannot be.
 pub(super) async fn replace(
     batch: &mut Batch<'_>,
     workspace: &WorkspaceId,
     wanted: &[Route],
     take: bool,
-) -> Result<Result<Vec<String>, Name>, Failure> {
+) -> Result<Result<Vec<String>, CommitError>, Failure> {
     const OWN: &str = "SELECT * FROM routes WHERE workspace = ?1";
     const CLEAR: &str = "DELETE FROM routes WHERE workspace = ?1";
     const HOLDER: &str = "SELECT * FROM routes WHERE provider = ?1 AND kind = ?2 AND key = ?3 AND kind <> 'default'";
+    const OTHERS: &str = "SELECT COUNT(DISTINCT workspace) AS others FROM routes \
+        WHERE provider = ?1 AND kind = 'default' AND workspace <> ?2";
     const TAKE: &str = "DELETE FROM routes WHERE workspace = ?1 AND name = ?2";
     const INSERT: &str = "INSERT INTO routes (workspace, name, provider, kind, key, since, verified) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -80,10 +86,17 @@ pub(super) async fn replace(
             let holder = held(&row)?;
             let yields = !holder.verified && batch.now.since(holder.since) >= YIELDS_AFTER;
             if holder.workspace == workspace.as_str() || !(take || yields) {
-                return Ok(Err(route.name.clone()));
+                return Ok(Err(CommitError::RouteTaken { route: route.name.clone() }));
             }
             sqlx::query(TAKE).bind(&holder.workspace).bind(&holder.name).execute(&mut *batch.conn).await?;
             losers.push(holder.workspace);
+        }
+        if route.key == RouteKey::Default && !own.iter().any(|held| held.is_default_of(route)) {
+            let others = sqlx::query(OTHERS).bind(route.provider.as_str()).bind(workspace.as_str());
+            let row = others.fetch_one(&mut *batch.conn).await?;
+            if number::<usize>(&row, "others")? >= DEFAULT_WORKSPACES {
+                return Ok(Err(CommitError::TooManyDefaults { route: route.name.clone() }));
+            }
         }
         let before = own.iter().find(|held| held.is_for(route));
         sqlx::query(INSERT)
@@ -107,9 +120,7 @@ pub(super) async fn holders(
     key: &RouteKey,
 ) -> Result<Vec<RouteOwner>, StoreError> {
     const ONE: &str = "SELECT * FROM routes WHERE provider = ?1 AND kind = ?2 AND key = ?3 AND kind <> 'default'";
-    const DEFAULT: &str = "SELECT * FROM routes WHERE provider = ?1 AND kind = 'default' AND workspace IN \
-        (SELECT DISTINCT workspace FROM routes WHERE provider = ?1 AND kind = 'default' ORDER BY workspace LIMIT 8) \
-        ORDER BY workspace, name";
+    const DEFAULT: &str = "SELECT * FROM routes WHERE provider = ?1 AND kind = 'default' ORDER BY workspace, name";
     let query = match key {
         RouteKey::Default => sqlx::query(DEFAULT).bind(provider.as_str()),
         key => {
@@ -118,14 +129,30 @@ pub(super) async fn holders(
         }
     };
     let rows = store.read(query.fetch_all(store.readers())).await?;
-    Ok(readable(&rows, |row| {
-        Ok(RouteOwner {
-            workspace: parsed(row, "workspace")?,
-            route: parsed(row, "name")?,
-            since: time(row, "since")?,
-            verified: value(row, "verified")?,
-        })
-    }))
+    Ok(readable(&rows, owner))
+}
+
+/// The routes of a provider, whatever names them.
+pub(super) async fn of_provider(
+    store: &SqliteStore,
+    provider: &Name,
+    limit: usize,
+) -> Result<Vec<RouteOwner>, StoreError> {
+    // Each half by its own index.
+    const ALL: &str = "SELECT * FROM routes WHERE provider = ?1 AND kind = 'default' \
+        UNION ALL SELECT * FROM routes WHERE provider = ?1 AND kind <> 'default' LIMIT ?2";
+    let query = sqlx::query(ALL).bind(provider.as_str()).bind(int(limit));
+    let rows = store.read(query.fetch_all(store.readers())).await?;
+    Ok(readable(&rows, owner))
+}
+
+fn owner(row: &SqliteRow) -> Result<RouteOwner, Unreadable> {
+    Ok(RouteOwner {
+        workspace: parsed(row, "workspace")?,
+        route: parsed(row, "name")?,
+        since: time(row, "since")?,
+        verified: value(row, "verified")?,
+    })
 }
 
 /// Notes that a route has verified an event. Most of the time it has been noted, and nothing is written.

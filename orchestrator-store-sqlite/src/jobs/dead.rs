@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::batch::Batch;
 use crate::control::append_audit;
+use crate::inbox;
 use crate::jobs::enqueue::due;
 use crate::jobs::order::{HELD, rejoin, when_due};
 use crate::jobs::settle::Stored;
@@ -72,6 +73,7 @@ impl Op for Purge {
                 Ok(stored) => {
                     tell(batch, &self.workspace, &stored, *job, EventType::JobPurged, &self.audit).await?;
                     payloads::unlink(batch, &self.workspace, [job]).await?;
+                    inbox::give_up(batch, &self.workspace, *job).await?;
                     for statement in [JOB, INPUT] {
                         sqlx::query(statement).bind(stored.seq).execute(&mut *batch.conn).await?;
                     }

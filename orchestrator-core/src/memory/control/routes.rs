@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use orchestrator_types::{Name, Timestamp, WorkspaceId};
 
-use crate::store::{CommitError, Route, RouteKey, RouteOwner};
+use crate::store::{CommitError, DEFAULT_WORKSPACES, Route, RouteKey, RouteOwner};
 
 /// How long a route may be held without a verified event before it yields.
 const UNVERIFIED_HELD: Duration = Duration::from_secs(24 * 3600);
-
-/// How many default routes are answered.
-const MAX_DEFAULTS: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Routes {
@@ -27,7 +24,12 @@ fn place(route: &Route) -> (Name, RouteKey) {
 impl Routes {
     pub(super) fn held(&self, provider: &Name, key: &RouteKey) -> Vec<RouteOwner> {
         let holders = self.index.get(&(provider.clone(), key.clone())).into_iter().flatten();
-        holders.take(MAX_DEFAULTS).cloned().collect()
+        holders.cloned().collect()
+    }
+
+    pub(super) fn of_provider(&self, provider: &Name, limit: usize) -> Vec<RouteOwner> {
+        let all = self.index.iter().filter(|((of, _), _)| of == provider);
+        all.flat_map(|(_, holders)| holders).take(limit).cloned().collect()
     }
 
     pub(super) fn verified(&mut self, workspace: &WorkspaceId, name: &Name) {
@@ -57,6 +59,13 @@ impl Routes {
             };
             if !wanted.insert(place(route)) || holders.into_iter().any(kept) {
                 return Err(CommitError::RouteTaken { route: route.name.clone() });
+            }
+        }
+        for route in routes.iter().filter(|route| route.key == RouteKey::Default) {
+            let holders = self.index.get(&place(route)).into_iter().flatten();
+            let holders: BTreeSet<_> = holders.map(|holder| &holder.workspace).collect();
+            if holders.len() >= DEFAULT_WORKSPACES && !holders.contains(workspace) {
+                return Err(CommitError::TooManyDefaults { route: route.name.clone() });
             }
         }
         Ok(())

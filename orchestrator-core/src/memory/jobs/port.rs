@@ -152,6 +152,9 @@ impl JobStore for MemoryStore {
         let jobs = jobs.into_iter().map(|id| (id, ())).collect();
         Ok(self.write(|transaction| {
             transaction.move_dead(workspace, jobs, EventType::JobPurged, audit, |transaction, id, ()| {
+                if let Some(record) = transaction.state.jobs.record(workspace, id).cloned() {
+                    transaction.state.give_up(workspace, &record);
+                }
                 transaction.state.jobs.remove(workspace, id, transaction.now);
                 transaction.state.payloads.unlink(workspace, id);
             })

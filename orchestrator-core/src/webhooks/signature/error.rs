@@ -60,6 +60,9 @@ pub enum EventError {
     /// An id, type or account is no text of 1 to 255 characters without control characters.
     #[error("the event's id, type or account is not a text of 1 to 255 characters")]
     Malformed,
+    /// It carries several events in one body.
+    #[error("the request carries several events: they are taken one a request")]
+    Several,
     /// The route's settings are not the provider's.
     #[error("the route's settings do not fit its provider")]
     Settings,
@@ -74,4 +77,7 @@ pub enum FixtureError {
     /// The settings are not the provider's.
     #[error("the settings do not fit the provider")]
     Settings,
+    /// The body is none of the provider's, and its signature would stand in it.
+    #[error("the body is not of the provider's form")]
+    Body,
 }

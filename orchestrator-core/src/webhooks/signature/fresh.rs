@@ -13,11 +13,16 @@ const DIGITS_MAX: usize = 12;
 
 /// Checks the seconds since the epoch that a sender signed. Its text must be the number's only one.
 pub(super) fn check(seconds: &str, now: Timestamp) -> Result<(), SignatureError> {
+    check_within(seconds, now, TOLERANCE)
+}
+
+/// The same, for a scheme that is stricter.
+pub(super) fn check_within(seconds: &str, now: Timestamp, tolerance: Duration) -> Result<(), SignatureError> {
     let plain = (1..=DIGITS_MAX).contains(&seconds.len())
         && seconds.bytes().all(|byte| byte.is_ascii_digit())
         && (seconds == "0" || !seconds.starts_with('0'));
     let signed: i64 = plain.then(|| seconds.parse().ok()).flatten().ok_or(SignatureError::Malformed)?;
-    match now.unix_seconds().abs_diff(signed) <= TOLERANCE.as_secs() {
+    match now.unix_seconds().abs_diff(signed) <= tolerance.as_secs() {
         true => Ok(()),
         false if signed < now.unix_seconds() => Err(SignatureError::Stale),
         false => Err(SignatureError::Early),

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::settings::{HmacSettings, IdPlace};
 use super::{
-    EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh, header, mac,
+    Address, EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh,
+    header, mac,
 };
 use crate::secrets::Secret;
 
@@ -72,6 +73,18 @@ impl WebhookProvider for Hmac {
 
     fn check_settings(&self, settings: Option<&Value>) -> Vec<FieldError> {
         HmacSettings::read(settings).err().unwrap_or_default()
+    }
+
+    fn address(&self, sample: &mut Value, to: &Address<'_>) {
+        let Ok(settings) = HmacSettings::read(to.settings) else { return };
+        if let IdPlace::Pointer(pointer) = settings.id {
+            to.put_at(sample, pointer, Some(to.event_id));
+        }
+        for (pointer, value) in [(settings.type_pointer, to.event_type), (settings.account_pointer, to.account)] {
+            if let (Some(pointer), Some(value)) = (pointer, value) {
+                to.put_at(sample, pointer, Some(value));
+            }
+        }
     }
 
     fn sign(&self, fixture: &Fixture<'_>, secret: &Secret, now: Timestamp) -> Result<HeaderMap, FixtureError> {

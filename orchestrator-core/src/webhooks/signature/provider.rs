@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 use orchestrator_types::{FieldError, Timestamp};
 use serde_json::Value;
 
-use super::{EventError, FixtureError, InboundWebhook, SignatureError, settings};
+use super::{Address, EventError, FixtureError, InboundWebhook, SignatureError, settings};
 use crate::secrets::Secret;
 
 /// What an event says of itself.
@@ -84,6 +84,22 @@ pub trait WebhookProvider: Send + Sync + 'static {
     /// What must be echoed at once, without an event, when the provider only asks whether the endpoint is ours.
     fn challenge(&self, _request: &InboundWebhook<'_>) -> Option<String> {
         None
+    }
+
+    /// What the provider wants to read, as plain text, once the event is durable; without it, it gets our own JSON.
+    fn acknowledgement(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Makes a sample event another one of this id, type and account, where the body tells them.
+    fn address(&self, _sample: &mut Value, _to: &Address<'_>) {}
+
+    /// The body that the provider would send: the fixture's own, unless the signature stands in it.
+    ///
+    /// # Errors
+    /// The secret or the body is of another form than the scheme's.
+    fn signed_body(&self, fixture: &Fixture<'_>, _secret: &Secret) -> Result<Vec<u8>, FixtureError> {
+        Ok(fixture.body.to_vec())
     }
 
     /// The headers with which the provider would send the fixture.

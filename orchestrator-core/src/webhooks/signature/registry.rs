@@ -1,8 +1,9 @@
 //! The providers that are built in.
 
-use super::{GitHub, Hmac, Shopify, Slack, StandardWebhooks, Stripe, WebhookProvider};
+use super::{Adyen, GitHub, Hmac, Paddle, Shopify, Slack, StandardWebhooks, Stripe, WebhookProvider};
 
-static PROVIDERS: [&dyn WebhookProvider; 6] = [&Stripe, &GitHub, &Shopify, &Slack, &StandardWebhooks, &Hmac];
+static PROVIDERS: [&dyn WebhookProvider; 8] =
+    [&Stripe, &GitHub, &Shopify, &Slack, &StandardWebhooks, &Hmac, &Paddle, &Adyen];
 
 /// Every built-in provider.
 #[must_use]

@@ -1,5 +1,7 @@
 //! The settings of a route whose provider is configured: which header, which algorithm, where the facts stand.
 
+use std::time::Duration;
+
 use aws_lc_rs::hmac;
 use data_encoding::{BASE64, HEXLOWER};
 use http::HeaderName;
@@ -27,6 +29,29 @@ pub(super) fn none(settings: Option<&Value>) -> Vec<FieldError> {
         Some(Value::Object(fields)) if fields.is_empty() => vec![],
         Some(_) => vec![FieldError::new("", "this provider takes no settings: leave them out")],
     }
+}
+
+/// The one setting of a provider that takes a number of seconds, not more than `most`, which is also what it is by default.
+pub(super) fn seconds(settings: Option<&Value>, key: &str, most: Duration) -> Result<Duration, Vec<FieldError>> {
+    let fields = match settings {
+        None | Some(Value::Null) => return Ok(most),
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return Err(vec![FieldError::new("", format!("an object with `{key}`"))]),
+    };
+    let unknown = fields.keys().filter(|name| *name != key);
+    let mut errors: Vec<FieldError> = unknown
+        .map(|name| FieldError::new(format!("/{}", escaped(name)), format!("no such setting; there is `{key}`")))
+        .collect();
+    let range = 1..=most.as_secs();
+    let wanted = fields.get(key).map(|value| value.as_u64().filter(|seconds| range.contains(seconds)));
+    if wanted == Some(None) {
+        errors.push(FieldError::new(format!("/{key}"), format!("whole seconds, 1 to {}", most.as_secs())));
+    }
+    if errors.is_empty() { Ok(wanted.flatten().map_or(most, Duration::from_secs)) } else { Err(errors) }
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +157,8 @@ impl<'s> Reader<'s> {
 
     fn known_keys(&mut self) {
         for key in self.fields.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-            let escaped = key.replace('~', "~0").replace('/', "~1");
             let detail = format!("`hmac` has no such setting; it has {}", KEYS.join(", "));
-            self.errors.push(FieldError::new(format!("/{escaped}"), detail));
+            self.errors.push(FieldError::new(format!("/{}", escaped(key)), detail));
         }
     }
 

@@ -7,13 +7,15 @@ use orchestrator_types::Timestamp;
 use serde_json::Value;
 
 use super::{
-    EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh, header, mac,
+    Address, EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh,
+    header, mac,
 };
 use crate::secrets::Secret;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
 const TIME: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
 const PREFIX: &str = "v0=";
+const URL_VERIFICATION: &str = "url_verification";
 
 /// Slack.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,8 +60,20 @@ impl WebhookProvider for Slack {
 
     /// Slack takes an endpoint only if it echoes the challenge of a `url_verification`.
     fn challenge(&self, request: &InboundWebhook<'_>) -> Option<String> {
-        let asked = request.fact("/type").ok().flatten()? == "url_verification";
+        let asked = request.fact("/type").ok().flatten()? == URL_VERIFICATION;
         asked.then(|| request.fact("/challenge").ok().flatten()).flatten()
+    }
+
+    fn address(&self, sample: &mut Value, to: &Address<'_>) {
+        if sample.get("type").and_then(Value::as_str) == Some(URL_VERIFICATION) {
+            return;
+        }
+        to.put(sample, "event_id", Some(to.event_id));
+        to.put(sample, "team_id", to.account.or(Some("T0EXAMPLE")));
+        to.put(sample, "event_time", Some(to.now.unix_seconds()));
+        if let Some(event) = sample.get_mut("event") {
+            to.replace(event, "type", to.event_type);
+        }
     }
 
     fn sign(&self, fixture: &Fixture<'_>, secret: &Secret, now: Timestamp) -> Result<HeaderMap, FixtureError> {

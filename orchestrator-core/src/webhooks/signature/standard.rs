@@ -9,7 +9,8 @@ use orchestrator_types::Timestamp;
 use serde_json::Value;
 
 use super::{
-    EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh, header, mac,
+    Address, EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh,
+    header, mac,
 };
 use crate::callback::signing::{
     self, SIGNATURES_MAX, SigningKey, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, signable_id,
@@ -75,6 +76,10 @@ impl WebhookProvider for StandardWebhooks {
 
     fn redacted_headers(&self, _: Option<&Value>) -> Vec<HeaderName> {
         vec![WEBHOOK_SIGNATURE]
+    }
+
+    fn address(&self, sample: &mut Value, to: &Address<'_>) {
+        to.replace(sample, "type", to.event_type);
     }
 
     fn sign(&self, fixture: &Fixture<'_>, secret: &Secret, now: Timestamp) -> Result<HeaderMap, FixtureError> {

@@ -1,6 +1,10 @@
 //! Stripe: `Stripe-Signature: t=<seconds>,v1=<hex>,…`, HMAC-SHA256 over `<t>.<body>`.
 //!
 //! The secret is used as the text that Stripe shows, `whsec_` included. Schemes other than `v1` are not looked at.
+//!
+//! A snapshot event of a connected account names it as `account`. A thin event (`"object": "v2.core.event"`) names it as
+//! `context`, which may be a path from the organization down: its last part is the account. Thin and snapshot events
+//! are signed alike.
 
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
@@ -9,7 +13,8 @@ use orchestrator_types::Timestamp;
 use serde_json::Value;
 
 use super::{
-    EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh, header, mac,
+    Address, EventError, EventFacts, Fixture, FixtureError, InboundWebhook, SignatureError, WebhookProvider, fresh,
+    header, mac,
 };
 use crate::callback::signing::SIGNATURES_MAX;
 use crate::secrets::Secret;
@@ -20,6 +25,18 @@ const PARTS_MAX: usize = 2 * SIGNATURES_MAX;
 /// Stripe.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stripe;
+
+const THIN: &str = "v2.core.event";
+
+/// The account that an event is of.
+fn account_of(request: &InboundWebhook<'_>) -> Result<Option<String>, EventError> {
+    if request.json()?.get("object").and_then(Value::as_str) != Some(THIN) {
+        return request.fact("/account");
+    }
+    let context = request.fact("/context")?;
+    let last = |context: String| header::checked(context.rsplit('/').next().unwrap_or_default());
+    context.map(last).transpose()
+}
 
 struct Signed<'h> {
     time: &'h str,
@@ -57,7 +74,7 @@ impl WebhookProvider for Stripe {
     }
 
     fn account(&self, request: &InboundWebhook<'_>, _: Option<&Value>) -> Result<Option<String>, EventError> {
-        request.fact("/account")
+        account_of(request)
     }
 
     fn verify(
@@ -77,12 +94,22 @@ impl WebhookProvider for Stripe {
         Ok(EventFacts {
             event_id: request.fact("/id")?.ok_or(EventError::NoId)?,
             event_type: request.fact("/type")?,
-            account: request.fact("/account")?,
+            account: account_of(request)?,
         })
     }
 
     fn redacted_headers(&self, _: Option<&Value>) -> Vec<HeaderName> {
         vec![SIGNATURE]
+    }
+
+    fn address(&self, sample: &mut Value, to: &Address<'_>) {
+        let thin = sample.get("object").and_then(Value::as_str) == Some(THIN);
+        to.put(sample, "id", Some(to.event_id));
+        to.put(sample, if thin { "context" } else { "account" }, to.account);
+        to.replace(sample, "type", to.event_type);
+        if !thin {
+            to.put(sample, "created", Some(to.now.unix_seconds()));
+        }
     }
 
     fn sign(&self, fixture: &Fixture<'_>, secret: &Secret, now: Timestamp) -> Result<HeaderMap, FixtureError> {

@@ -62,7 +62,9 @@ fn inv_42_a_header_that_is_missing_or_stands_twice_is_refused() {
 fn inv_42_any_active_secret_verifies_and_no_blank_one_does() {
     for case in Case::all() {
         let sent = case.sign();
-        let all = [secret("whsec_AAAAsBQIhrscChlQIMV+b5sSYspob7oD"), case.secret.clone(), secret("")];
+        let adyen = case.provider.name() == "adyen";
+        let other = if adyen { "00ff" } else { "whsec_AAAAsBQIhrscChlQIMV+b5sSYspob7oD" };
+        let all = [secret(other), case.secret.clone(), secret("")];
         assert_eq!(case.verify(&sent, case.body, &all, NOW), Ok(()));
         assert_eq!(case.verify(&sent, case.body, &all[..1], NOW), Err(SignatureError::Mismatch));
         assert_eq!(case.verify(&sent, case.body, &all[2..], NOW), Err(SignatureError::NoSecret));
@@ -75,8 +77,8 @@ fn inv_42_any_active_secret_verifies_and_no_blank_one_does() {
 fn inv_42_where_a_scheme_has_a_time_it_is_kept() {
     for case in Case::all() {
         let sent = case.sign();
-        let timed =
-            case.covered().iter().any(|name| name.as_str().contains("time")) || case.provider.name() == "stripe";
+        let timed = case.covered().iter().any(|name| name.as_str().contains("time"))
+            || ["stripe", "paddle"].contains(&case.provider.name());
         for (away, refusal) in [
             (-301, SignatureError::Early),
             (-300, SignatureError::Mismatch),
@@ -126,6 +128,8 @@ fn an_event_says_what_it_is_where_its_provider_puts_it() {
         facts("evt_1", Some("charge.succeeded"), Some("acct_123")),
         facts("id_1", None, None),
         facts("evt_1", None, None),
+        facts("evt_01hv8wq6hdkx3gdy1mq1f9p0c9", Some("transaction.completed"), None),
+        facts("7914073381342284:AUTHORISATION:true", Some("AUTHORISATION"), Some("TestMerchant")),
     ];
     for (case, expected) in Case::all().iter().zip(expected) {
         let sent = case.sign();
@@ -197,7 +201,7 @@ fn only_slack_asks_for_a_challenge() {
 #[test]
 fn every_provider_has_a_name_of_its_own_and_is_found_by_it() {
     let names: std::collections::BTreeSet<&str> = providers().iter().map(|provider| provider.name()).collect();
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), 8);
     for name in names {
         assert_eq!(provider(name).unwrap().name(), name);
         assert!(name.parse::<orchestrator_types::Name>().is_ok());
@@ -209,7 +213,8 @@ fn every_provider_has_a_name_of_its_own_and_is_found_by_it() {
 fn the_header_of_the_signature_is_not_kept() {
     for case in Case::all() {
         let redacted = case.provider.redacted_headers(case.settings.as_ref());
-        assert!(case.covered().iter().any(|name| redacted.contains(name)), "{}", case.provider.name());
+        let covered = case.covered();
+        assert!(covered.is_empty() || covered.iter().any(|name| redacted.contains(name)), "{}", case.provider.name());
         let wrong = case.provider.check_settings(Some(&json!({"colour": "red"})));
         assert!(!wrong.is_empty() && case.provider.check_settings(case.settings.as_ref()).is_empty());
     }

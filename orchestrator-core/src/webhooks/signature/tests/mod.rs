@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod adyen;
 mod forms;
 mod mutations;
+mod paddle;
+mod thin;
 mod vectors;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -67,6 +70,8 @@ impl Case {
             case("hmac", "hush", Some(plain), BODY),
             case("hmac", "hush", Some(timed), BODY),
             case("hmac", "hush", Some(legacy), BODY),
+            case("paddle", paddle::SECRET, None, paddle::BODY),
+            case("adyen", adyen::KEY, None, adyen::AUTHORISATION),
         ]
     }
 
@@ -100,6 +105,9 @@ impl Case {
             ("stripe", _) => &["stripe-signature"],
             ("github", _) => &["x-hub-signature-256"],
             ("shopify", _) => &["x-shopify-hmac-sha256"],
+            ("paddle", _) => &["paddle-signature"],
+            // Its signature stands in the body.
+            ("adyen", _) => &[],
             ("slack", _) => &["x-slack-signature", "x-slack-request-timestamp"],
             ("standard-webhooks", _) => &["webhook-id", "webhook-timestamp", "webhook-signature"],
             ("hmac", Some(settings)) if settings.get("timestamp_header").is_some() => &["x-sign", "x-time"],

@@ -39,7 +39,7 @@ fn inv_42_of_ten_thousand_mutations_of_each_provider_none_is_accepted() {
         let mut tried = 0;
         while tried < MUTATIONS {
             let (mut changed, mut body) = (sent.clone(), case.body.to_vec());
-            if rng.bool() {
+            if covered.is_empty() || rng.bool() {
                 body = mutate(&mut rng, &body);
             } else {
                 let name = rng.choice(&covered).unwrap();
@@ -51,6 +51,10 @@ fn inv_42_of_ten_thousand_mutations_of_each_provider_none_is_accepted() {
                 continue;
             }
             tried += 1;
+            if case.provider.name() == "adyen" && adyen::says_the_same(&body, case.body) {
+                // Only some of its fields are signed, and this changed none of those.
+                continue;
+            }
             let refused = case.takes(&changed, &body).expect_err(&format!("seed {SEED:#x}: {changed:?} {body:?}"));
             assert_eq!(refused.to_string(), SignatureError::Mismatch.to_string());
         }
@@ -59,7 +63,7 @@ fn inv_42_of_ten_thousand_mutations_of_each_provider_none_is_accepted() {
 
 #[test]
 fn inv_42_no_signature_of_one_webhook_is_that_of_another() {
-    for case in Case::all() {
+    for case in Case::all().into_iter().filter(|case| case.provider.name() != "adyen") {
         let sent = case.sign();
         for other in [
             &b""[..],
@@ -77,15 +81,15 @@ fn inv_42_no_signature_of_one_webhook_is_that_of_another() {
 proptest! {
     #[test]
     fn inv_29_hostile_headers_and_bodies_never_panic(
-        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 12),
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 13),
         body in prop::collection::vec(any::<u8>(), 0..200),
-        text in "(t=|v1=|v0=|v1,|sha256=|[0-9a-f]{0,66}|[,= .:]|[A-Za-z0-9+/]{0,44}){0,12}",
-        json in "\\{\"(id|account|team_id|event)\":(1|1e9|\"\\PC{0,8}\"|\\[\\]|null|\\{\\})\\}",
+        text in "(t=|ts=|v1=|h1=|v0=|v1,|sha256=|[0-9a-f]{0,66}|[,= .:]|[A-Za-z0-9+/]{0,44}){0,12}",
+        json in "\\{\"(id|account|team_id|event|context|notificationItems)\":(1|1e9|\"\\PC{0,8}\"|\\[\\]|null|\\{\\})\\}",
     ) {
         let names = [
             "stripe-signature", "x-hub-signature-256", "x-github-delivery", "x-shopify-hmac-sha256", "x-shopify-event-id",
             "x-slack-signature", "x-slack-request-timestamp", "webhook-id", "webhook-timestamp", "webhook-signature", "x-sign",
-            "x-signature",
+            "x-signature", "paddle-signature",
         ];
         let mut random = HeaderMap::new();
         let mut shaped = HeaderMap::new();
