@@ -1,1 +1,1 @@
-//! Benchmarks: the policy stack, and whole loads as ratios.
+//! Benchmarks: whole loads as ratios.

@@ -10,11 +10,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request};
+use orchestrator_core::policy::attempt_timeout::AttemptTimeoutLayer;
+use orchestrator_core::policy::backoff::Exponential;
 use orchestrator_core::policy::breaker::{BreakerLayer, BreakerStatus, CircuitBreaker};
+use orchestrator_core::policy::concurrency::{Bulkhead, ConcurrencyLayer};
 use orchestrator_core::policy::deadline::DeadlineLayer;
+use orchestrator_core::policy::fallback::FallbackLayer;
+use orchestrator_core::policy::hedge::{HedgeLayer, Hedging};
+use orchestrator_core::policy::rate_limit::{Limiter, RateLimitLayer};
 use orchestrator_core::policy::retry::{Budget, RetryLayer};
 use orchestrator_core::policy::{BreakerOpen, ClassifyErrors, NoObserver, PolicyState, stack};
-use orchestrator_core::types::{BreakerPolicy, Policy, RetryPolicy};
+use orchestrator_core::types::Policy;
 use serde_json::json;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -27,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) attempts_to_success: u32,
     /// How often it was called for a `POST`, which is not idempotent.
     pub(crate) attempts_of_a_post: u32,
+    /// Whether the fallback answered for a `GET` that failed.
+    pub(crate) fell_back: bool,
     /// Whether the breaker opened when everything failed.
     pub(crate) breaker_opened: bool,
     /// How often the upstream was called while the breaker was open.
@@ -53,15 +61,23 @@ fn request(method: Method) -> Request<()> {
     request
 }
 
-/// Some layers, picked by hand: a deadline around retries around a breaker.
+/// Some layers, picked by hand: a fallback and a deadline around limits, retries, hedges and a breaker.
 async fn by_hand(outcome: &mut Outcome) -> Result<(), AnyError> {
     let calls = Arc::new(AtomicU32::new(0));
-    let retry = RetryPolicy { max_attempts: 4, initial_ms: 10, max_ms: 50, budget_ratio: 0.5, ..Default::default() };
-    let breaker = Arc::new(CircuitBreaker::new(&BreakerPolicy::default()));
+    // What is shared by all calls of the upstream: made once, and handed to the layers.
+    let budget = Arc::new(Budget::new(0.5));
+    let breaker = CircuitBreaker::builder().window_of_calls(50).min_calls(10).open_for(Duration::from_secs(5)).build();
+    let waits =
+        Exponential { initial: Duration::from_millis(10), max: Duration::from_millis(50), ..Default::default() };
     let layers = ServiceBuilder::new()
+        .layer(FallbackLayer::new(yesterdays))
         .layer(DeadlineLayer::new(Duration::from_secs(2)))
-        .layer(RetryLayer::new(&retry, Arc::new(Budget::new(retry.budget_ratio)), ClassifyErrors))
-        .layer(BreakerLayer::new(breaker, ClassifyErrors));
+        .layer(RateLimitLayer::new(Limiter::per_second(100.0, 20)).waiting_up_to(Duration::from_secs(1)))
+        .layer(ConcurrencyLayer::new(Bulkhead::adaptive(2, 16, 32)).classified_by(ClassifyErrors))
+        .layer(RetryLayer::attempts(4, Arc::clone(&budget), ClassifyErrors).scheduled_by(waits))
+        .layer(HedgeLayer::new(Hedging::at(0.95, Duration::from_millis(5)), budget, ClassifyErrors))
+        .layer(BreakerLayer::new(breaker, ClassifyErrors))
+        .layer(AttemptTimeoutLayer::new(Duration::from_millis(500)));
     let mut service = layers.service(upstream(2, &calls));
 
     // Two failures, waits with jitter after them, then the answer.
@@ -70,10 +86,22 @@ async fn by_hand(outcome: &mut Outcome) -> Result<(), AnyError> {
     println!("GET: an answer at attempt {}", outcome.attempts_to_success);
 
     // The upstream fails again. A POST may have been carried out: it is not sent again unless the policy says so.
+    let down = Arc::new(AtomicU32::new(0));
+    let mut service = layers.service(upstream(u32::MAX, &down));
     let refused = service.ready().await?.call(request(Method::POST)).await;
-    outcome.attempts_of_a_post = calls.load(Ordering::SeqCst);
+    outcome.attempts_of_a_post = down.swap(0, Ordering::SeqCst);
     println!("POST: {} attempt, {}", outcome.attempts_of_a_post, told(&refused));
+
+    // For a GET yesterday's answer is good enough.
+    let answer = service.ready().await?.call(request(Method::GET)).await;
+    outcome.fell_back = answer.as_ref().is_ok_and(|answer| *answer == "hello, yesterday");
+    println!("GET: after {} attempts {}", down.load(Ordering::SeqCst), told(&answer));
     Ok(())
+}
+
+/// What is answered for a GET that failed.
+fn yesterdays(request: &Request<()>, _error: &BoxError) -> Option<&'static str> {
+    (request.method() == Method::GET).then_some("hello, yesterday")
 }
 
 /// All of them in the one order that works, from the same document that a workspace's config has.
@@ -122,6 +150,7 @@ pub(crate) async fn run() -> Result<Outcome, AnyError> {
     let mut outcome = Outcome {
         attempts_to_success: 0,
         attempts_of_a_post: 0,
+        fell_back: false,
         breaker_opened: false,
         calls_while_open: 0,
         recovered: false,

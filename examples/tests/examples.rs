@@ -28,7 +28,7 @@ use serde_json::json;
 async fn the_layers_protect_a_plain_service() {
     let outcome = layers::run().await.unwrap();
     assert_eq!((outcome.attempts_to_success, outcome.attempts_of_a_post), (3, 1));
-    assert!(outcome.breaker_opened && outcome.recovered);
+    assert!(outcome.fell_back && outcome.breaker_opened && outcome.recovered);
     assert_eq!(outcome.calls_while_open, 0);
 }
 

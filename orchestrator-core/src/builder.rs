@@ -19,6 +19,7 @@ use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
+use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -82,6 +83,7 @@ pub struct Builder {
     worker: Option<WorkerOptions>,
     payloads: Option<Arc<dyn PayloadStore>>,
     payload_max: Option<u64>,
+    leases: Option<Arc<dyn TokenLeases>>,
 }
 
 impl Builder {
@@ -175,6 +177,13 @@ impl Builder {
         self
     }
 
+    /// Where the tokens of rate limits are shared with other nodes. Without it each limit is this process's own.
+    #[must_use]
+    pub fn token_leases(mut self, leases: Arc<dyn TokenLeases>) -> Self {
+        self.leases = Some(leases);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -219,6 +228,7 @@ impl Builder {
                 max: self.payload_max.unwrap_or(PAYLOAD_MAX),
             })
         });
+        let (keeper, fetching) = self.leases.map(Keeper::new).unzip();
         let engine = Arc::new(Engine {
             environment,
             // Unique for each start: a name that comes back would hide that the former one is dead.
@@ -232,7 +242,7 @@ impl Builder {
             payloads,
             secret_board: SecretBoard::default(),
             snapshots: Snapshots::default(),
-            states: PolicyStates::default(),
+            states: PolicyStates::new(keeper),
             hub,
             recorder,
             notices: Notices::default(),
@@ -250,6 +260,16 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(fetching) = fetching {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    () = fetching => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+        engine.tasks.spawn(retention::rest(engine.clone()));
         engine.tasks.spawn(retention::follow(engine.clone(), epoch));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));

@@ -52,6 +52,13 @@ pub(crate) struct Engine {
     pub(crate) worker_tasks: TaskTracker,
 }
 
+/// The active version of a workspace.
+pub(crate) struct Stored {
+    pub(crate) status: WorkspaceStatus,
+    pub(crate) version: StoredVersion,
+    pub(crate) etag: String,
+}
+
 impl Engine {
     /// The live config of a workspace that exists, suspended or not.
     pub(crate) async fn live(&self, workspace: &WorkspaceId) -> Result<Arc<LiveConfig>, Error> {
@@ -60,26 +67,30 @@ impl Engine {
         }
         loop {
             let generation = self.snapshots.generation();
-            let missing = Error::not_found("workspace");
-            let (stored, _) = self.workspace_record(workspace).await?.ok_or(missing)?;
-            if stored.status == WorkspaceStatus::Deleted {
-                self.states.drop_all(workspace);
-                return Err(Error::not_found("workspace"));
-            }
-            let owner = Owner::from(workspace);
-            let pointer = self.store.record(&owner, RecordKind::Pointer, POINTER).await?;
-            let pointer: StoredPointer = decode(&pointer.ok_or(Error::not_found("workspace"))?.body)?;
-            let version = self.store.record(&owner, RecordKind::Config, &version_key(pointer.version)).await?;
-            let version: StoredVersion = decode(&version.ok_or(Error::not_found("config version"))?.body)?;
+            let Stored { status, version, etag } = self.stored(workspace).await?;
             // Compiling adapts the policies' state: of what was read before a change nothing is to be adapted.
             if self.snapshots.generation() != generation {
                 continue;
             }
-            let live =
-                Arc::new(compile(self, workspace, stored.status, version.version, pointer.etag(), version.config));
+            let live = Arc::new(compile(self, workspace, status, version.version, etag, version.config));
             self.snapshots.keep(&live, generation);
             return Ok(live);
         }
+    }
+
+    /// The active version of a workspace that exists, as it is stored.
+    pub(crate) async fn stored(&self, workspace: &WorkspaceId) -> Result<Stored, Error> {
+        let (stored, _) = self.workspace_record(workspace).await?.ok_or(Error::not_found("workspace"))?;
+        if stored.status == WorkspaceStatus::Deleted {
+            self.states.drop_all(workspace);
+            return Err(Error::not_found("workspace"));
+        }
+        let owner = Owner::from(workspace);
+        let pointer = self.store.record(&owner, RecordKind::Pointer, POINTER).await?;
+        let pointer: StoredPointer = decode(&pointer.ok_or(Error::not_found("workspace"))?.body)?;
+        let version = self.store.record(&owner, RecordKind::Config, &version_key(pointer.version)).await?;
+        let version = decode(&version.ok_or(Error::not_found("config version"))?.body)?;
+        Ok(Stored { status: stored.status, version, etag: pointer.etag() })
     }
 
     /// The live config of a workspace that is served.

@@ -22,6 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOMBSTONES: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Jobs that ended are kept like the request log, and at least so long: their answers are kept for idempotency keys.
 const JOBS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+const IDLE: Duration = Duration::from_secs(5 * 60);
 const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// Sweeps from time to time until the engine stops.
@@ -57,8 +58,9 @@ async fn sweep_all(engine: &Engine, objects: bool) -> Result<(), Error> {
 }
 
 async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> Result<(), Error> {
-    let kept = match engine.live(workspace).await {
-        Ok(live) => live.config.retention.clone(),
+    // Read, not compiled: the sweep of a workspace is no use of it.
+    let kept = match engine.stored(workspace).await {
+        Ok(stored) => stored.version.config.retention,
         // What a deleted workspace left behind outlives its time as well.
         Err(Error::NotFound { .. }) => RetentionConfig::default(),
         Err(error) => return Err(error),
@@ -77,6 +79,19 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> R
         tokio::task::yield_now().await;
     }
     payload::sweep(engine, workspace, DAY * kept.requests_days, objects).await
+}
+
+/// Forgets what policies remember of workspaces that nobody uses, until the engine stops: those that were not asked for in
+/// two rounds, and whose limits and breakers are as good as new.
+pub(crate) async fn rest(engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = sleep(IDLE.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
+            () = engine.stopping.cancelled() => return,
+        }
+        let gone = engine.states.drop_rested(|workspace| !engine.snapshots.used(workspace));
+        gone.iter().for_each(|workspace| engine.snapshots.forget(workspace));
+    }
 }
 
 /// Tells the summaries of duplicates and rejections until the engine stops.

@@ -1,5 +1,5 @@
-//! The whole policy stack allocates nothing while all goes well. Alone in its binary, because the counter is the
-//! allocator of the whole process.
+//! The whole policy stack allocates nothing while all goes well, and a lane at rest takes little. Alone in its binary, because
+//! the counter is the allocator of the whole process.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -99,9 +99,10 @@ fn a_call_that_goes_well_allocates_nothing() {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
-    let state = PolicyState::new(&policy);
     for after in [0, 1, 5] {
+        let state = PolicyState::new(&policy);
         let mut service = stack(&policy, &state, classify_fn(classify), NoObserver, Upstream { after });
+        println!("the future of a call: {} bytes", size_of_val(&service.call(Call)));
         // What the runtime and the thread set up once is not the stack's.
         assert_eq!(polled_to_its_end(&mut service), Ok(200));
         let counted = allocation_counter::measure(|| {
@@ -114,4 +115,26 @@ fn a_call_that_goes_well_allocates_nothing() {
     // The counter counts: a retry policy that is built is an allocation.
     let counted = allocation_counter::measure(|| drop(PolicyState::new(&policy)));
     assert!(counted.count_total > 0);
+}
+
+#[test]
+fn inv_37_a_lane_at_rest_takes_less_than_a_kibibyte() {
+    let policy = Policy {
+        retry: Some(RetryPolicy::default()),
+        breaker: Some(BreakerPolicy::default()),
+        rate_limit: Some(RateLimitPolicy::default()),
+        concurrency: Some(ConcurrencyPolicy::default()),
+        ..Policy::default()
+    };
+    let lane = || {
+        let state = PolicyState::new(&policy);
+        let service = stack(&policy, &state, classify_fn(classify), NoObserver, Upstream { after: 0 });
+        (state, service)
+    };
+    let mut kept = None;
+    let counted = allocation_counter::measure(|| kept = Some(lane()));
+    let on_the_heap = usize::try_from(counted.bytes_current).unwrap();
+    let beside = kept.as_ref().map_or(0, size_of_val);
+    println!("a lane at rest: {on_the_heap} bytes on the heap, {beside} beside it");
+    assert!(on_the_heap > 0 && on_the_heap + beside < 1_024, "{on_the_heap} + {beside}");
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::names::Name;
+use crate::policy::{BreakerHold, Policy};
 
 /// All that describes a workspace. Immutable once it is a version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,208 +33,6 @@ pub struct WorkspaceConfig {
     pub settings: BTreeMap<String, Value>,
 }
 
-/// A policy: how calls through a connector are bounded, retried and protected. A part that is absent is not applied,
-/// save the timeouts, which always are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Policy {
-    /// Deadlines of an attempt and of the whole call.
-    #[serde(default)]
-    pub timeout: TimeoutPolicy,
-    /// Retries of a synchronous call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetryPolicy>,
-    /// The circuit breaker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker: Option<BreakerPolicy>,
-    /// The rate limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<RateLimitPolicy>,
-    /// The concurrency limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<ConcurrencyPolicy>,
-    /// Retries of jobs and callbacks, over hours.
-    #[serde(default)]
-    pub job_retry: JobRetryPolicy,
-}
-
-/// Deadlines, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TimeoutPolicy {
-    /// The longest that one attempt may take.
-    pub attempt_ms: u64,
-    /// The longest that the whole call may take, waits included.
-    pub total_ms: u64,
-}
-
-impl Default for TimeoutPolicy {
-    fn default() -> Self {
-        Self { attempt_ms: 5_000, total_ms: 15_000 }
-    }
-}
-
-/// How a wait between attempts is spread, so that callers do not come back together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[non_exhaustive]
-pub enum Jitter {
-    /// Anywhere between nothing and the computed wait.
-    #[default]
-    Full,
-    /// Half of the computed wait, and up to as much again.
-    Equal,
-    /// From the initial wait up to three times the last one.
-    Decorrelated,
-    /// Just the computed wait.
-    None,
-}
-
-/// Retries of a synchronous call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RetryPolicy {
-    /// Attempts in all, the first included.
-    pub max_attempts: u32,
-    /// The first wait.
-    pub initial_ms: u64,
-    /// No wait is longer, a `Retry-After` included.
-    pub max_ms: u64,
-    /// By how much the wait grows.
-    pub multiplier: f64,
-    /// How the wait is spread.
-    pub jitter: Jitter,
-    /// Retries as a share of calls: beyond it a failure is final.
-    pub budget_ratio: f64,
-    /// Whether calls that are not idempotent may be sent again although the upstream may have seen them.
-    pub non_idempotent: bool,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            max_attempts: 3,
-            initial_ms: 100,
-            max_ms: 5_000,
-            multiplier: 2.0,
-            jitter: Jitter::Full,
-            budget_ratio: 0.2,
-            non_idempotent: false,
-        }
-    }
-}
-
-/// The circuit breaker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BreakerPolicy {
-    /// Calls of the last so many seconds count.
-    pub window_s: u64,
-    /// Fewer calls than this never open it.
-    pub min_calls: u32,
-    /// The share of failures that opens it.
-    pub failure_ratio: f64,
-    /// How long it stays open.
-    pub open_s: u64,
-    /// How many calls are let through to probe.
-    pub half_open_calls: u32,
-}
-
-impl Default for BreakerPolicy {
-    fn default() -> Self {
-        Self { window_s: 30, min_calls: 20, failure_ratio: 0.5, open_s: 15, half_open_calls: 3 }
-    }
-}
-
-/// What to do at a limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum OnLimit {
-    /// Refuse at once.
-    #[default]
-    Reject,
-    /// Wait, up to the deadline.
-    Wait,
-}
-
-/// The rate limit: a token bucket.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RateLimitPolicy {
-    /// Calls a second, sustained.
-    pub per_second: f64,
-    /// Calls at once.
-    pub burst: u32,
-    /// What happens to a call over it.
-    pub on_limit: OnLimit,
-}
-
-impl Default for RateLimitPolicy {
-    fn default() -> Self {
-        Self { per_second: 50.0, burst: 100, on_limit: OnLimit::Reject }
-    }
-}
-
-/// The concurrency limit: a bulkhead with a bounded queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ConcurrencyPolicy {
-    /// Calls in flight.
-    pub max: u32,
-    /// Calls that may wait for a place.
-    pub queue: u32,
-}
-
-impl Default for ConcurrencyPolicy {
-    fn default() -> Self {
-        Self { max: 32, queue: 64 }
-    }
-}
-
-/// Retries of jobs and callbacks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct JobRetryPolicy {
-    /// Attempts in all, the first included.
-    pub max_attempts: u32,
-    /// The first wait.
-    pub initial_ms: u64,
-    /// No wait is longer, a `Retry-After` included.
-    pub max_ms: u64,
-    /// By how much the wait grows.
-    pub multiplier: f64,
-    /// How the wait is spread.
-    pub jitter: Jitter,
-    /// After so many refusals (4xx) a callback is given up.
-    pub permanent_after: u32,
-    /// Whether `retry` also works inside each attempt of a job; off, so that retries do not multiply.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub inner_retry: bool,
-}
-
-impl Default for JobRetryPolicy {
-    fn default() -> Self {
-        Self {
-            max_attempts: 8,
-            initial_ms: 1_000,
-            max_ms: 3_600_000,
-            multiplier: 3.0,
-            jitter: Jitter::Full,
-            permanent_after: 3,
-            inner_retry: false,
-        }
-    }
-}
-
 /// A connector: a kind, its settings, and which secrets fill its slots.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +43,9 @@ pub struct ConnectorConfig {
     /// The policy of its calls.
     #[serde(default = "default_policy")]
     pub policy: Name,
+    /// Holds its breaker open or closed, until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_hold: Option<BreakerHold>,
     /// The kind's own settings, checked against its schema.
     #[serde(default = "empty_object")]
     pub settings: Value,
@@ -305,6 +107,9 @@ pub struct CallbackConfig {
     /// The policy of its deliveries.
     #[serde(default = "default_policy")]
     pub policy: Name,
+    /// Holds its breaker open or closed, until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_hold: Option<BreakerHold>,
     /// The secret reference that signs it (Standard Webhooks).
     pub signing_secret: Name,
 }

@@ -39,6 +39,9 @@ pub struct ExecuteResponse {
     pub attempts: u32,
     /// How long it took, waits included.
     pub duration_ms: u64,
+    /// Whether the call failed, and `output` is the policy's fallback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// The trace.
     pub trace_id: TraceId,
 }
@@ -99,7 +102,7 @@ pub struct AttemptRecord {
     pub start_ms: u64,
     /// How long was waited before it.
     pub wait_ms: u64,
-    /// Why: `backoff`, `retry_after`.
+    /// Why: `backoff`, `retry_after`; `hedge` for one that was sent beside the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_reason: Option<String>,
     /// How it ended.
@@ -115,13 +118,39 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {
-    /// The policy: `deadline`, `rate_limit`, `concurrency`, `retry`, `breaker`, `timeout`.
+    /// The policy: `deadline`, `rate_limit`, `concurrency`, `retry`, `hedge`, `breaker`, `timeout`, `fallback`.
     pub policy: String,
     /// What it decided: `admitted`, `waited`, `rejected`, `retried`, `gave_up`, `opened`, …
     pub decision: String,
     /// When, in milliseconds after the call began.
     pub at_ms: u64,
+    /// How long it had made the call wait until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
     /// In words, with the numbers it decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A stretch of a call's time: a limit that it passed, a wait, or an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Stage {
+    /// `rate_limit`, `concurrency`, `wait`, `attempt`, `hedge`, and what ended the call: `retry`, `deadline`, `fallback`.
+    pub stage: String,
+    /// The attempt that it is, or that it comes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// When it began, in milliseconds after the call did.
+    pub start_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// How it ended: what the policy decided, why it was waited, or the attempt's outcome.
+    pub outcome: String,
+    /// The upstream's status, where it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// In words; of an attempt, what the breaker was like when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -206,4 +235,7 @@ pub struct ExecutionView {
     pub attempts_log: Vec<AttemptRecord>,
     /// What each policy decided.
     pub decisions: Vec<Decision>,
+    /// Where the time went, stage by stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waterfall: Vec<Stage>,
 }

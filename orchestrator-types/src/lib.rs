@@ -17,6 +17,7 @@ mod jobs;
 mod names;
 mod page;
 mod payloads;
+mod policy;
 mod problem;
 mod secrets;
 mod time;
@@ -30,8 +31,7 @@ pub use access::{
 pub use audit::{AuditRecord, AuditVerification};
 pub use callbacks::{CallbackBody, CallbackType, JobCallbackData, WebhookCallbackData};
 pub use config::{
-    BreakerPolicy, CallbackConfig, ConcurrencyPolicy, ConnectorConfig, Jitter, JobRetryPolicy, LoggingConfig, OnLimit,
-    PayloadConfig, Policy, RateLimitPolicy, RetentionConfig, RetryPolicy, SecretRef, TimeoutPolicy, WebhookRouteConfig,
+    CallbackConfig, ConnectorConfig, LoggingConfig, PayloadConfig, RetentionConfig, SecretRef, WebhookRouteConfig,
     WorkspaceConfig,
 };
 pub use connectors::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Idempotency, OperationView};
@@ -44,13 +44,17 @@ pub use dlq::{DeadLetter, DlqFilter, DlqRequest, DlqResult, DlqSkipped};
 pub use events::{EventType, EventView};
 pub use execute::{
     AttemptOutcome, AttemptRecord, Decision, ErrorView, ExecuteRequest, ExecuteResponse, ExecutionView, RequestKind,
-    RequestView, UpstreamView,
+    RequestView, Stage, UpstreamView,
 };
 pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId, RequestId};
 pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};
 pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
 pub use page::Page;
 pub use payloads::{PayloadOut, PayloadRef, PayloadUploaded};
+pub use policy::{
+    AdaptivePolicy, BreakerHold, BreakerPolicy, ConcurrencyPolicy, FallbackOn, FallbackPolicy, HedgePolicy, Jitter,
+    JobRetryPolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy, SlowCallPolicy, TimeoutPolicy,
+};
 pub use problem::{FieldError, Problem};
 pub use secrets::{
     InstallKeyState, InstallKeyView, InstallKeysView, KeyRotationStatus, KeyRotationView, RotateKekRequest,

@@ -25,9 +25,11 @@ usage: cargo xtask <chore> [arguments]
   test [ARGS]    every test and doc test, all features; ARGS go to `cargo test` (`cargo xtask test inv_03`)
   lint           names, formatting, clippy, documentation, licences and sources, advisories
   names          house rules that a look at the files can check, and which invariants have tests
+  interleavings  every interleaving of what the policies' threads share, by loom
   openapi        whether docs/openapi.json is what the code says; `--write` makes it so
   clients        TypeScript and Python clients of the document, generated, compiled, run against the mock server
-  bench [ARGS]   the benchmarks; ARGS go to `cargo bench`
+  bench [ARGS]   the benchmarks of whole loads; ARGS go to `cargo bench`
+  bench-policy [ARGS]  the benchmarks of the policy layers, beside their peers
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
 
 fn main() -> ExitCode {
@@ -48,6 +50,8 @@ fn chore() -> Result<()> {
         Some("test") => test::test(&rest),
         Some("lint") if rest.is_empty() => lint::lint(),
         Some("names") if rest.is_empty() => names::names(),
+        Some("interleavings") if rest.is_empty() => test::interleavings(),
+        Some("bench-policy") => run(cargo(["bench", "--package", "orchestrator-bench-policy", "--locked"]).args(rest)),
         Some("openapi") if rest.is_empty() => openapi::openapi(false),
         Some("openapi") if rest == ["--write"] => openapi::openapi(true),
         Some("clients") if rest.is_empty() => clients::clients(),

@@ -11,3 +11,12 @@ use crate::tools::{cargo, run};
 pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
     run(cargo(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]).args(arguments))
 }
+
+/// Explores the interleavings of what threads share. Built apart from everything else, because a flag of the compiler puts
+/// loom in the place of the standard library's locks and atomics.
+pub(crate) fn interleavings() -> Result<()> {
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut command = cargo(["test", "--package", "orchestrator-core", "--lib", "--locked", "--target-dir"]);
+    command.arg("target/interleavings").args(["--", "interleavings::"]);
+    run(command.env("RUSTFLAGS", format!("{flags} --cfg interleavings")))
+}

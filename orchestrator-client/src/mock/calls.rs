@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use orchestrator_types::{
-    AttemptOutcome, AttemptRecord, EventType, ExecuteRequest, ExecuteResponse, ExecutionId, ExecutionView, Name,
+    AttemptOutcome, AttemptRecord, EventType, ExecuteRequest, ExecuteResponse, ExecutionId, ExecutionView, Name, Stage,
     TraceId,
 };
 use serde_json::json;
@@ -80,6 +80,15 @@ impl Shared {
             status: failure.and_then(|failure| failure.upstream.as_ref()).map(|upstream| upstream.status),
             duration_ms,
         };
+        let stage = (attempts > 0).then(|| Stage {
+            stage: "attempt".to_owned(),
+            attempt: Some(1),
+            start_ms: 0,
+            duration_ms,
+            outcome: status.to_owned(),
+            status: record.status,
+            detail: None,
+        });
         let view = ExecutionView {
             id,
             workspace: self.workspace.clone(),
@@ -94,6 +103,7 @@ impl Shared {
             trace_id,
             attempts_log: (attempts > 0).then_some(record).into_iter().collect(),
             decisions: Vec::new(),
+            waterfall: stage.into_iter().collect(),
         };
         self.change(|state| state.executions.insert(id.to_string(), view));
         let kind = if failure.is_none() { EventType::ExecutionSucceeded } else { EventType::ExecutionFailed };
@@ -102,7 +112,15 @@ impl Shared {
         match result {
             Ok(output) => Ok(Answer::json(
                 StatusCode::OK,
-                &ExecuteResponse { id, status: status.to_owned(), output, attempts, duration_ms, trace_id },
+                &ExecuteResponse {
+                    id,
+                    status: status.to_owned(),
+                    output,
+                    attempts,
+                    duration_ms,
+                    fallback: false,
+                    trace_id,
+                },
             )),
             Err(failure) => Err(Refusal::called(id, &failure)),
         }

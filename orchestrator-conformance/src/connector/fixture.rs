@@ -171,6 +171,7 @@ pub(super) async fn engine(harness: &impl ConnectorHarness, policy: Policy) -> (
     let mut connector = ConnectorConfig {
         kind: harness.kind().describe().name,
         policy: name("default"),
+        breaker_hold: None,
         settings: harness.settings(),
         secrets: Default::default(),
     };

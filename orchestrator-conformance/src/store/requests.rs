@@ -220,6 +220,7 @@ pub async fn a_record_is_logged_with_its_events_and_its_answer(harness: &impl St
         policy: "retry".to_owned(),
         decision: "gave_up".to_owned(),
         at_ms: 100,
+        wait_ms: Some(1),
         detail: Some("\u{0}é".to_owned()),
     };
     let record = RequestView {

@@ -29,6 +29,7 @@ pub(super) struct Session {
     /// Counts logins, so that who finds a session revoked ends that one and no later one.
     number: u64,
     renewable: bool,
+    life: Duration,
     /// When it is to be renewed, and when it is used last; never, if its token has no end.
     times: Option<(Instant, Instant)>,
 }
@@ -39,7 +40,7 @@ impl Session {
         // Not all nodes at once.
         let renewed = life.mul_f64(0.6 + fastrand::f64() * 0.06);
         let times = (login.ttl > 0).then(|| (now + renewed, now + life - MARGIN.min(life / 10)));
-        Self { token: login.token, number, renewable: login.renewable, times }
+        Self { token: login.token, number, renewable: login.renewable, life, times }
     }
 
     fn is_open(&self, now: Instant) -> bool {
@@ -153,7 +154,7 @@ impl Sessions {
         let renewed = if session.renewable { self.api.renew(&session.token).await } else { Err(VaultError::Refused) };
         let login = match renewed {
             // One that has reached its last day is renewed for no longer than that day: then it is time for another.
-            Ok(grant) if Duration::from_secs(grant.lease_duration) > MARGIN * 5 || grant.lease_duration == 0 => {
+            Ok(grant) if Duration::from_secs(grant.lease_duration) * 2 > session.life || grant.lease_duration == 0 => {
                 let token = Secret::new(grant.client_token);
                 Ok(Login { token, ttl: grant.lease_duration, renewable: grant.renewable })
             }

@@ -1,8 +1,8 @@
 //! The live config of a workspace, compiled: stacks built, routes by name. Swapped whole; a request pins one at its start.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use orchestrator_types::{
     CallbackConfig, ConnectorConfig, Name, Policy, SecretRef, WorkspaceConfig, WorkspaceId, WorkspaceStatus,
@@ -25,6 +25,8 @@ pub(crate) struct LiveConfig {
     pub(crate) config: WorkspaceConfig,
     pub(crate) connectors: BTreeMap<Name, Arc<LiveConnector>>,
     pub(crate) callbacks: BTreeMap<Name, Arc<LiveCallback>>,
+    /// Whether it was asked for since it was last looked at.
+    used: AtomicBool,
 }
 
 /// A connector under its policy.
@@ -79,51 +81,6 @@ pub(super) fn slots(
     SecretSlots::new(sources.collect())
 }
 
-/// A connector or callback of a workspace.
-type Lane = (bool, Name);
-
-/// What the policies of each workspace remember, kept across config versions.
-#[derive(Default)]
-pub(crate) struct PolicyStates(Mutex<HashMap<WorkspaceId, BTreeMap<Lane, Arc<PolicyState>>>>);
-
-impl PolicyStates {
-    /// The states for a new version: what has the same numbers is kept, what is not named any more is dropped.
-    pub(crate) fn adapt(
-        &self,
-        workspace: &WorkspaceId,
-        wanted: &BTreeMap<Lane, &Policy>,
-    ) -> BTreeMap<Lane, Arc<PolicyState>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(workspace);
-        let states: BTreeMap<Lane, Arc<PolicyState>> = wanted
-            .iter()
-            .map(|(lane, policy)| {
-                let state = match known.and_then(|known| known.get(lane)) {
-                    Some(state) => state.adapt(policy),
-                    None => PolicyState::new(policy),
-                };
-                (lane.clone(), state)
-            })
-            .collect();
-        if states.is_empty() {
-            all.remove(workspace);
-        } else {
-            all.insert(workspace.clone(), states.clone());
-        }
-        states
-    }
-
-    /// Forgets a workspace that is gone.
-    pub(crate) fn drop_all(&self, workspace: &WorkspaceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(workspace);
-    }
-
-    /// How many workspaces and lanes are remembered.
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()
-    }
-}
-
 /// Builds the live config of a version.
 #[allow(clippy::too_many_arguments, reason = "it takes the parts of a version and the engine's own")]
 pub(crate) fn compile(
@@ -134,7 +91,7 @@ pub(crate) fn compile(
     etag: String,
     config: WorkspaceConfig,
 ) -> LiveConfig {
-    let mut wanted: BTreeMap<Lane, &Policy> = BTreeMap::new();
+    let mut wanted: BTreeMap<(bool, Name), &Policy> = BTreeMap::new();
     for (name, connector) in &config.connectors {
         wanted.extend(config.policies.get(&connector.policy).map(|policy| ((false, name.clone()), policy)));
     }
@@ -146,6 +103,7 @@ pub(crate) fn compile(
     for (name, connector) in &config.connectors {
         let lane = (false, name.clone());
         let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
+        state.hold(connector.breaker_hold);
         let secrets = slots(workspace, &config, &engine.secrets, connector);
         // Both were checked before the version was made; a kind that this build does not have is not found when called.
         let Some(Ok(built)) = engine.kinds.build(&connector.kind, &connector.settings, secrets.clone()) else {
@@ -166,6 +124,7 @@ pub(crate) fn compile(
         let lane = (true, name.clone());
         let (Some(policy), Some(state)) = (wanted.get(&lane), states.get(&lane)) else { continue };
         let Some(signing_secret) = config.secret_refs.get(&callback.signing_secret).cloned() else { continue };
+        state.hold(callback.breaker_hold);
         let live = LiveCallback {
             name: name.clone(),
             config: callback.clone(),
@@ -176,7 +135,8 @@ pub(crate) fn compile(
         };
         callbacks.insert(name.clone(), Arc::new(live));
     }
-    LiveConfig { workspace: workspace.clone(), status, version, etag, config, connectors, callbacks }
+    let (workspace, used) = (workspace.clone(), AtomicBool::new(true));
+    LiveConfig { workspace, status, version, etag, config, connectors, callbacks, used }
 }
 
 /// The live configs of the workspaces in use, bounded.
@@ -194,7 +154,17 @@ impl Default for Snapshots {
 
 impl Snapshots {
     pub(crate) fn get(&self, workspace: &WorkspaceId) -> Option<Arc<LiveConfig>> {
-        self.cache.get(workspace)
+        let live = self.cache.get(workspace)?;
+        // Written only when it changes: all calls of a workspace read this line.
+        if !live.used.load(Ordering::Relaxed) {
+            live.used.store(true, Ordering::Relaxed);
+        }
+        Some(live)
+    }
+
+    /// Whether the workspace was asked for since this was last asked about it.
+    pub(crate) fn used(&self, workspace: &WorkspaceId) -> bool {
+        self.cache.get(workspace).is_some_and(|live| live.used.swap(false, Ordering::Relaxed))
     }
 
     /// To be asked before the store is read.

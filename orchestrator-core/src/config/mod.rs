@@ -7,13 +7,15 @@ pub(crate) mod document;
 pub(crate) mod live;
 mod resource;
 mod service;
+mod states;
 mod template;
 mod validate;
 
 pub(crate) use diff::changes;
 pub(crate) use document::{StoredPointer, StoredVersion, content_hash, routes_of, version_key};
-pub(crate) use live::{LiveConfig, LiveConnector, PolicyStates, Snapshots};
+pub(crate) use live::{LiveConfig, LiveConnector, Snapshots};
 pub use resource::ResourceKind;
 pub use service::{Active, Configs, Saved};
+pub(crate) use states::PolicyStates;
 pub use template::template;
 pub(crate) use validate::validate;

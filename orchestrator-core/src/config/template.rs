@@ -14,8 +14,9 @@ pub fn template(name: &str) -> Option<WorkspaceConfig> {
             retry: Some(RetryPolicy::default()),
             breaker: Some(BreakerPolicy { min_calls: 10, open_s: 5, ..BreakerPolicy::default() }),
             rate_limit: Some(RateLimitPolicy { per_second: 20.0, burst: 40, ..RateLimitPolicy::default() }),
-            concurrency: Some(ConcurrencyPolicy { max: 16, queue: 32 }),
+            concurrency: Some(ConcurrencyPolicy { max: 16, queue: 32, adaptive: None }),
             job_retry: JobRetryPolicy { max_attempts: 5, max_ms: 60_000, ..JobRetryPolicy::default() },
+            ..Policy::default()
         },
         "prod" | "staging" | "test" => Policy {
             timeout: TimeoutPolicy { attempt_ms: 10_000, total_ms: 30_000 },
@@ -24,6 +25,7 @@ pub fn template(name: &str) -> Option<WorkspaceConfig> {
             rate_limit: Some(RateLimitPolicy::default()),
             concurrency: Some(ConcurrencyPolicy::default()),
             job_retry: JobRetryPolicy { max_attempts: 12, ..JobRetryPolicy::default() },
+            ..Policy::default()
         },
         _ => return None,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orchestrator_types::{FieldError, Name, WorkspaceConfig, WorkspaceId};
+use orchestrator_types::{BreakerHold, FieldError, Name, WorkspaceConfig, WorkspaceId};
 use serde_json::Value;
 use url::Url;
 
@@ -32,6 +32,14 @@ pub(crate) struct Checked {
 impl Checked {
     fn error(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.errors.push(FieldError::new(pointer, detail));
+    }
+
+    /// A breaker can only be held where there is one.
+    fn holdable(&mut self, config: &WorkspaceConfig, policy: &Name, hold: Option<BreakerHold>, pointer: &str) {
+        let without = config.policies.get(policy).is_some_and(|policy| policy.breaker.is_none());
+        if hold.is_some() && without {
+            self.error(format!("{pointer}/breaker_hold"), format!("the policy `{policy}` has no breaker to be held"));
+        }
     }
 
     fn named<T>(&mut self, map: &BTreeMap<Name, T>, name: &Name, pointer: String, what: &str) {
@@ -114,6 +122,7 @@ fn connectors(
     for (name, connector) in &config.connectors {
         let pointer = format!("/connectors/{name}");
         checked.named(&config.policies, &connector.policy, format!("{pointer}/policy"), "policy");
+        checked.holdable(config, &connector.policy, connector.breaker_hold, &pointer);
         let Some(kind) = kinds.describe(&connector.kind) else {
             checked.error(format!("{pointer}/kind"), "this server has no such kind: see GET /connector-kinds");
             continue;
@@ -148,6 +157,7 @@ fn callbacks(config: &WorkspaceConfig, checked: &mut Checked) {
             Err(error) => checked.error(format!("{pointer}/url"), format!("not a URL: {error}")),
         }
         checked.named(&config.policies, &callback.policy, format!("{pointer}/policy"), "policy");
+        checked.holdable(config, &callback.policy, callback.breaker_hold, &pointer);
         checked.named(
             &config.secret_refs,
             &callback.signing_secret,

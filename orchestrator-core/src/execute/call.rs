@@ -9,30 +9,49 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use orchestrator_types::Policy;
+use orchestrator_types::{FallbackPolicy, Policy};
 use serde_json::Value;
 use tokio::time::Instant;
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::attempt::Attempt;
 use super::trace::{CallObserver, CallTrace};
 use crate::connector::{CallError, CallErrorKind, Sent};
+use crate::policy::fallback::{Fallback, FallbackLayer, Substitute};
 use crate::policy::{
     AttemptTimedOut, BreakerOpen, Class, Classify, ConcurrencyLimited, DeadlineExceeded, PolicyRequest, PolicyStack,
     PolicyState, RateLimited, stack,
 };
 
-/// The stack of a connector or callback.
-pub(crate) type CallStack = PolicyStack<Caller, CallClasses, CallObserver>;
+/// The stack of a connector or callback, with the fallback around it.
+pub(crate) type CallStack = Fallback<PolicyStack<Caller, CallClasses, CallObserver>, Instead, CallObserver>;
 
 /// Builds the stack of a connector or callback.
 pub(crate) fn call_stack(policy: &Policy, state: &Arc<PolicyState>) -> CallStack {
-    stack(policy, state, CallClasses, CallObserver, Caller)
+    let instead = policy.fallback.clone().map(|fallback| Instead(Arc::new(fallback)));
+    let fallback = FallbackLayer::maybe(instead).observed_by(CallObserver);
+    fallback.layer(stack(policy, state, CallClasses, CallObserver, Caller))
+}
+
+/// The policy's own output in place of a failure. Never inside a job, which tries again instead.
+#[derive(Debug, Clone)]
+pub(crate) struct Instead(Arc<FallbackPolicy>);
+
+impl Substitute<CallRequest, Value, CallFault> for Instead {
+    fn substitute(&self, request: &CallRequest, fault: &CallFault) -> Option<Value> {
+        let code = fault.code();
+        let meant = self.0.on.iter().any(|on| on.code() == code);
+        (meant && request.call.job.is_none()).then(|| self.0.output.clone())
+    }
 }
 
 /// One call; clones share it.
 #[derive(Clone)]
-pub(crate) struct CallRequest(Arc<Inner>);
+pub(crate) struct CallRequest {
+    call: Arc<Inner>,
+    /// Whether this copy is sent beside a first one.
+    hedge: bool,
+}
 
 struct Inner {
     attempt: Arc<dyn Attempt>,
@@ -68,41 +87,47 @@ impl CallRequest {
 
     fn with(attempt: Arc<dyn Attempt>, idempotent: bool, deadline_cap: Option<Duration>, job: Option<JobCall>) -> Self {
         let started = Instant::now();
-        Self(Arc::new(Inner { attempt, idempotent, deadline_cap, started, job, trace: CallTrace::new(started) }))
+        let trace = CallTrace::new(started);
+        let call = Inner { attempt, idempotent, deadline_cap, started, job, trace };
+        Self { call: Arc::new(call), hedge: false }
     }
 
-    pub(crate) fn trace(&self) -> &CallTrace {
-        &self.0.trace
+    pub(crate) fn trace(&self) -> CallTrace {
+        if self.hedge { self.call.trace.of_hedge() } else { self.call.trace.clone() }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.started.elapsed()
+        self.call.started.elapsed()
     }
 }
 
 impl PolicyRequest for CallRequest {
     fn idempotent(&self) -> bool {
-        self.0.idempotent
+        self.call.idempotent
     }
 
     fn deadline_cap(&self) -> Option<Duration> {
-        self.0.deadline_cap
+        self.call.deadline_cap
     }
 
     fn started_at(&self) -> Option<Instant> {
-        Some(self.0.started)
+        Some(self.call.started)
     }
 
     fn retry_allowed(&self) -> bool {
-        self.0.job.is_none_or(|job| job.inner_retry)
+        self.call.job.is_none_or(|job| job.inner_retry)
+    }
+
+    fn hedged(self) -> Self {
+        Self { hedge: true, ..self }
     }
 
     fn is_retry(&self) -> bool {
-        self.0.job.is_some_and(|job| job.again)
+        self.call.job.is_some_and(|job| job.again)
     }
 
     fn may_wait(&self) -> bool {
-        self.0.job.is_none()
+        self.call.job.is_none()
     }
 }
 
@@ -122,13 +147,13 @@ impl Service<CallRequest> for Caller {
 
     fn call(&mut self, request: CallRequest) -> Self::Future {
         Box::pin(async move {
-            let attempt = AssertUnwindSafe(request.0.attempt.attempt()).catch_unwind();
+            let attempt = AssertUnwindSafe(request.call.attempt.attempt()).catch_unwind();
             // A connector that panics fails its own attempt: the call is recorded like any other.
             let result = attempt.await.unwrap_or_else(|_| {
                 tracing::error!("a connector or callback transport panicked");
                 Err(CallError::new(CallErrorKind::Failed, Sent::Maybe, "the connector failed without an answer"))
             });
-            request.0.trace.answered(result.as_ref());
+            request.trace().answered(result.as_ref());
             result.map_err(CallFault::Call)
         })
     }

@@ -51,21 +51,28 @@ impl CallFailure {
 }
 
 impl CallFault {
+    /// The fault by its code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Call(error) => code(error.kind),
+            Self::Deadline(_) | Self::Timeout(_) => "timeout",
+            Self::Rate(_) => "rate_limited",
+            Self::Concurrency(_) => "concurrency_limited",
+            Self::Breaker(_) => "breaker_open",
+        }
+    }
+
     /// The fault in the words of the contract.
     pub(crate) fn view(&self) -> ErrorView {
-        let (code, detail): (&str, String) = match self {
+        let detail = match self {
             Self::Call(error) => return error_view(error),
-            Self::Deadline(_) => ("timeout", "the call did not end within its total deadline".to_owned()),
-            Self::Timeout(_) => ("timeout", "the upstream did not answer within the attempt's timeout".to_owned()),
-            Self::Rate(_) => ("rate_limited", "the rate limit of this connector is reached".to_owned()),
-            Self::Concurrency(_) => {
-                ("concurrency_limited", "as many calls as this connector may have are in flight".to_owned())
-            }
-            Self::Breaker(_) => {
-                ("breaker_open", "the upstream failed too often: calls are held back for a while".to_owned())
-            }
+            Self::Deadline(_) => "the call did not end within its total deadline",
+            Self::Timeout(_) => "the upstream did not answer within the attempt's timeout",
+            Self::Rate(_) => "the rate limit of this connector is reached",
+            Self::Concurrency(_) => "as many calls as this connector may have are in flight",
+            Self::Breaker(_) => "the upstream failed too often: calls are held back for a while",
         };
-        ErrorView { code: code.to_owned(), detail, upstream: None }
+        ErrorView { code: self.code().to_owned(), detail: detail.to_owned(), upstream: None }
     }
 
     /// When a policy lets calls through again.
@@ -81,13 +88,16 @@ impl CallFault {
 
 /// An attempt's failure in the words of the contract.
 pub(crate) fn error_view(error: &CallError) -> ErrorView {
-    let code = match error.kind {
+    let code = code(error.kind).to_owned();
+    ErrorView { code, detail: error.detail.clone(), upstream: error.upstream.clone() }
+}
+
+fn code(kind: CallErrorKind) -> &'static str {
+    match kind {
         CallErrorKind::Rejected => "upstream_rejected",
         CallErrorKind::Failed => "upstream_failed",
         CallErrorKind::Unreachable => "upstream_unreachable",
         CallErrorKind::DestinationForbidden => "destination_forbidden",
         CallErrorKind::SecretUnavailable => "secret_unavailable",
-        CallErrorKind::PayloadLost => "payload_lost",
-    };
-    ErrorView { code: code.to_owned(), detail: error.detail.clone(), upstream: error.upstream.clone() }
+    }
 }

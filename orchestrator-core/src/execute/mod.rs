@@ -2,10 +2,12 @@
 
 mod attempt;
 mod call;
+mod decision;
 mod failure;
 mod recorder;
 mod service;
 mod trace;
+mod waterfall;
 
 pub(crate) use attempt::redact;
 pub(crate) use attempt::{Attempt, ConnectorAttempt};

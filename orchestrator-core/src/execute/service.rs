@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::attempt::ConnectorAttempt;
 use super::call::CallRequest;
 use super::failure::CallFailure;
+use super::waterfall::waterfall;
 use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
 use crate::engine::{Engine, page_size};
@@ -93,6 +94,7 @@ impl Executions<'_> {
             started_at: record.started_at,
             config_version: record.config_version,
             trace_id: record.trace_id,
+            waterfall: waterfall(&record.attempts_log, &record.decisions),
             attempts_log: record.attempts_log,
             decisions: record.decisions,
         })
@@ -258,6 +260,7 @@ impl Running {
                     output,
                     attempts,
                     duration_ms,
+                    fallback: request.trace().fell_back(),
                     trace_id: self.call.trace_id,
                 })
             }
@@ -301,6 +304,7 @@ impl Running {
             "attempts": attempts,
             "duration_ms": duration_ms,
             "code": error.as_ref().map(|error| &error.code),
+            "fallback": request.trace().fell_back(),
         });
         events.push(NewEvent::new(kind, self.id, self.call.trace_id, data));
         let record = RequestView {

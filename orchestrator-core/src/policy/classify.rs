@@ -77,6 +77,16 @@ where
     }
 }
 
+/// Every answer is a success, and an error says nothing: for layers that only look at answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClassifyAnswers;
+
+impl<Res, Err> Classify<Res, Err> for ClassifyAnswers {
+    fn classify(&self, result: Result<&Res, &Err>) -> Class {
+        if result.is_ok() { Class::Success } else { Class::Ignored }
+    }
+}
+
 /// For services whose error is a [`BoxError`]: every answer is a success and every error a failure that may have been
 /// sent, save the rejections of the policies themselves, which are final.
 #[derive(Debug, Clone, Copy, Default)]

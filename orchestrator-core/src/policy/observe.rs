@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::breaker::BreakerStatus;
+use super::breaker::{BreakerStatus, Counts};
 use super::classify::Class;
 
 /// Opens a [`Scope`] for each request.
@@ -18,6 +18,9 @@ pub trait Observe<Req>: Clone {
 
 /// Where the events of one request go.
 pub trait Scope: Clone {
+    /// Whether anybody listens. Where nobody does, what only the events tell is not measured.
+    const LISTENS: bool = true;
+
     /// Takes one event. Called while the request is polled or dropped: it must neither block nor panic.
     fn event(&self, event: PolicyEvent);
 }
@@ -36,6 +39,8 @@ impl<Req> Observe<Req> for NoObserver {
 }
 
 impl Scope for NoObserver {
+    const LISTENS: bool = false;
+
     #[inline]
     fn event(&self, _event: PolicyEvent) {}
 }
@@ -163,10 +168,23 @@ pub enum PolicyEvent {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// The breaker let the attempt through.
+    BreakerAdmitted {
+        /// Its state.
+        status: BreakerStatus,
+        /// What was in its window.
+        counts: Counts,
+    },
     /// The breaker is open: nothing was sent.
     BreakerRejected {
-        /// Until it lets probes through.
+        /// Its state: half-open while every probe is under way.
+        status: BreakerStatus,
+        /// What was in its window.
+        counts: Counts,
+        /// Until it may let a call through.
         retry_after: Duration,
+        /// Whether an operator holds it open.
+        held: bool,
     },
     /// The breaker changed its state because of this call.
     BreakerTransition {
@@ -174,11 +192,30 @@ pub enum PolicyEvent {
         from: BreakerStatus,
         /// To.
         to: BreakerStatus,
-        /// The calls that it decided on.
-        calls: u32,
-        /// How many of them failed.
-        failures: u32,
+        /// What it decided on.
+        counts: Counts,
     },
+    /// An attempt takes longer than most do: a second one begins beside it.
+    HedgeStarted {
+        /// After how long.
+        delay: Duration,
+    },
+    /// An attempt takes longer than most do, and there is no budget for a second one.
+    HedgeSkipped {
+        /// After how long.
+        delay: Duration,
+    },
+    /// The second attempt ended, or was given up because the first one was answered.
+    HedgeEnded {
+        /// How.
+        end: AttemptEnd,
+        /// How long it took.
+        duration: Duration,
+        /// Whether its result is the attempt's.
+        used: bool,
+    },
+    /// The call failed, and the fallback answered for it.
+    FellBack,
     /// The total deadline passed.
     DeadlineExceeded {
         /// How long the call was given.

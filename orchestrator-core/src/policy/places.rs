@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What [`Core::enter`] decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,9 +181,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// How many places there are.
-    pub(crate) fn max(&self) -> u32 {
-        self.places.counts().2
+    /// How many are taken, this one included, and how many there are.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        let (taken, _, max) = self.places.counts();
+        (taken, max)
     }
 }
 

@@ -10,17 +10,21 @@ use super::attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer};
 use super::breaker::{Breaker, BreakerLayer};
 use super::concurrency::{Concurrency, ConcurrencyLayer};
 use super::deadline::{Deadline, DeadlineLayer};
+use super::hedge::{Hedge, HedgeLayer};
+use super::on_call::OnCall;
 use super::rate_limit::{RateLimit, RateLimitLayer};
 use super::retry::{Retry, RetryLayer};
 use super::state::PolicyState;
 
 /// A service under a whole policy, as [`stack`] builds it. Cloning it is cheap, and clones share the state.
 pub type PolicyStack<S, C, O> =
-    Deadline<RateLimit<Concurrency<Retry<Breaker<AttemptTimeout<S, O>, C, O>, C, O>, O>, O>, O>;
+    Deadline<RateLimit<Concurrency<Retry<Hedge<Breaker<AttemptTimeout<OnCall<S>, O>, C, O>, C, O>, C, O>, C, O>, O>, O>;
 
 /// Puts `service` under `policy`, with the lane's `state`, which was made or adapted for the same policy.
 ///
-/// A part that the policy does not have is passed through: it neither decides nor reports anything.
+/// A part that the policy does not have is passed through: it neither decides nor reports anything. The policy's fallback is
+/// not in it: what it answers is of the caller's own type, so [`FallbackLayer`](super::fallback::FallbackLayer) goes around
+/// the stack where that is known.
 ///
 /// ```
 /// use orchestrator_core::policy::{ClassifyErrors, NoObserver, PolicyState, stack, validate};
@@ -73,12 +77,22 @@ where
         // Before the bulkhead, so that a call that waits for a token holds no place.
         .layer(limit.observed_by(observer.clone()))
         // Around the retry, so that a call keeps its place between its attempts and retries cannot crowd out others.
-        .layer(ConcurrencyLayer::new(state.bulkhead().cloned()).observed_by(observer.clone()))
+        .layer(
+            ConcurrencyLayer::new(state.bulkhead().cloned())
+                .classified_by(classify.clone())
+                .observed_by(observer.clone()),
+        )
         // Around the breaker, so that it sees each attempt, and an open one ends the retries.
         .layer(retry.observed_by(observer.clone()))
+        // Inside the retry, which sees one result, and around the breaker, which sees both attempts.
+        .layer(
+            HedgeLayer::new(state.hedging().cloned(), Arc::clone(state.budget()), classify.clone())
+                .observed_by(observer.clone()),
+        )
         // Around the timeout, so that an upstream that hangs counts as one that fails.
         .layer(BreakerLayer::new(state.breaker().cloned(), classify).observed_by(observer.clone()))
         // Innermost, so that it bounds what the upstream takes and nothing else.
         .layer(AttemptTimeoutLayer::new(attempt).observed_by(observer))
-        .service(service)
+        // Always ready, so that waiting for the service is a part of the attempt.
+        .service(OnCall::new(service))
 }

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, Policy, RateLimitPolicy, RetryPolicy};
+use orchestrator_types::{BreakerHold, ConcurrencyPolicy, HedgePolicy, Policy, RateLimitPolicy, RetryPolicy};
 
 use super::breaker::{BreakerSnapshot, CircuitBreaker};
 use super::concurrency::Bulkhead;
+use super::hedge::Hedging;
+use super::rate_limit::lease::{Keeper, LimitKey};
 use super::rate_limit::{Limiter, RateLimitSnapshot};
 use super::retry::Budget;
 
@@ -17,30 +19,44 @@ use super::retry::Budget;
 pub struct PolicyState {
     limiter: Option<(RateLimitPolicy, Arc<Limiter>)>,
     bulkhead: Option<(ConcurrencyPolicy, Arc<Bulkhead>)>,
-    breaker: Option<(BreakerPolicy, Arc<CircuitBreaker>)>,
+    breaker: Option<Arc<CircuitBreaker>>,
+    hedging: Option<(HedgePolicy, Arc<Hedging>)>,
     budget_ratio: f64,
     budget: Arc<Budget>,
+    /// Where the rate limit is shared with other nodes, and as whose.
+    shared: Option<Box<(Keeper, LimitKey)>>,
 }
 
 impl PolicyState {
     /// Rested limits, a closed breaker, and the budget's floor.
     pub fn new(policy: &Policy) -> Arc<Self> {
+        Self::with(policy, None)
+    }
+
+    /// The same, with a rate limit that this lane's calls on all nodes share.
+    pub fn shared(policy: &Policy, keeper: Keeper, lane: LimitKey) -> Arc<Self> {
+        Self::with(policy, Some(Box::new((keeper, lane))))
+    }
+
+    fn with(policy: &Policy, shared: Option<Box<(Keeper, LimitKey)>>) -> Arc<Self> {
         let budget_ratio = budget_ratio(policy);
         Arc::new(Self {
             limiter: policy.rate_limit.clone().map(|numbers| {
-                let limiter = Arc::new(Limiter::new(&numbers));
+                let limiter = Arc::new(limiter(&numbers, shared.as_deref()));
                 (numbers, limiter)
             }),
             bulkhead: policy.concurrency.clone().map(|numbers| {
                 let bulkhead = Arc::new(Bulkhead::new(&numbers));
                 (numbers, bulkhead)
             }),
-            breaker: policy.breaker.clone().map(|numbers| {
-                let breaker = Arc::new(CircuitBreaker::new(&numbers));
-                (numbers, breaker)
+            breaker: policy.breaker.as_ref().map(|numbers| Arc::new(CircuitBreaker::new(numbers))),
+            hedging: policy.hedge.clone().map(|numbers| {
+                let hedging = Arc::new(Hedging::new(&numbers));
+                (numbers, hedging)
             }),
             budget_ratio,
             budget: Arc::new(Budget::new(budget_ratio)),
+            shared,
         })
     }
 
@@ -48,16 +64,16 @@ impl PolicyState {
     ///
     /// Each part whose numbers did not change is kept, shared with the stacks that still run. Where they did change: a
     /// rate limit keeps what was spent of its burst, the bulkhead is resized under the calls in flight (for those of the
-    /// old stacks too), the breaker and the budget begin anew.
+    /// old stacks too), the breaker, the budget and what hedging has learnt begin anew.
     pub fn adapt(&self, policy: &Policy) -> Arc<Self> {
         let budget_ratio = budget_ratio(policy);
-        let limiter = policy.rate_limit.clone().map(|numbers| {
+        let rate_limit = policy.rate_limit.clone().map(|numbers| {
             let limiter = match &self.limiter {
                 Some((known, limiter)) if known.per_second == numbers.per_second && known.burst == numbers.burst => {
                     Arc::clone(limiter)
                 }
                 Some((_, limiter)) => Arc::new(limiter.adapt(&numbers)),
-                None => Arc::new(Limiter::new(&numbers)),
+                None => Arc::new(limiter(&numbers, self.shared.as_deref())),
             };
             (numbers, limiter)
         });
@@ -73,19 +89,24 @@ impl PolicyState {
             };
             (numbers, bulkhead)
         });
-        let breaker = policy.breaker.clone().map(|numbers| {
-            let breaker = match &self.breaker {
-                Some((known, breaker)) if *known == numbers => Arc::clone(breaker),
-                _ => Arc::new(CircuitBreaker::new(&numbers)),
+        let breaker = policy.breaker.as_ref().map(|numbers| match &self.breaker {
+            Some(breaker) if breaker.is_for(numbers) => Arc::clone(breaker),
+            _ => Arc::new(CircuitBreaker::new(numbers)),
+        });
+        let hedging = policy.hedge.clone().map(|numbers| {
+            let hedging = match &self.hedging {
+                Some((known, hedging)) if *known == numbers => Arc::clone(hedging),
+                _ => Arc::new(Hedging::new(&numbers)),
             };
-            (numbers, breaker)
+            (numbers, hedging)
         });
         let budget = if self.budget_ratio == budget_ratio {
             Arc::clone(&self.budget)
         } else {
             Arc::new(Budget::new(budget_ratio))
         };
-        Arc::new(Self { limiter, bulkhead, breaker, budget_ratio, budget })
+        let shared = self.shared.clone();
+        Arc::new(Self { limiter: rate_limit, bulkhead, breaker, hedging, budget_ratio, budget, shared })
     }
 
     /// The retry budget, which the lane's jobs share with its calls.
@@ -93,11 +114,27 @@ impl PolicyState {
         &self.budget
     }
 
+    /// Holds the breaker open or closed, if there is one; `None` lets it go.
+    pub fn hold(&self, hold: Option<BreakerHold>) {
+        if let Some(breaker) = &self.breaker {
+            breaker.hold(hold);
+        }
+    }
+
+    /// Whether it is as good as new and nobody is in it: nothing would change if it was dropped and made again, save that
+    /// retries earn their budget and hedges learn how long attempts take anew.
+    pub fn rested(&self) -> bool {
+        let limit = self.limiter.as_ref().is_none_or(|(_, limiter)| limiter.rested());
+        let places = self.bulkhead.as_ref().is_none_or(|(_, places)| places.in_flight() == 0 && places.waiting() == 0);
+        let breaker = self.breaker.as_ref().is_none_or(|breaker| breaker.rested());
+        limit && places && breaker
+    }
+
     /// How long until the limit and the breaker would let a call through; `None` if they would now. Spends nothing and
     /// promises nothing: others may come first. A job waits so long in the store, not in a worker's slot.
     pub fn lane_wait(&self) -> Option<Duration> {
         let limit = self.limiter.as_ref().map_or(Duration::ZERO, |(_, limiter)| limiter.wait());
-        let breaker = self.breaker.as_ref().map_or(Duration::ZERO, |(_, breaker)| breaker.snapshot().retry_after);
+        let breaker = self.breaker.as_ref().map_or(Duration::ZERO, |breaker| breaker.snapshot().retry_after);
         Some(limit.max(breaker)).filter(|wait| !wait.is_zero())
     }
 
@@ -108,7 +145,7 @@ impl PolicyState {
 
     /// The breaker now; `None` without one.
     pub fn breaker_snapshot(&self) -> Option<BreakerSnapshot> {
-        self.breaker.as_ref().map(|(_, breaker)| breaker.snapshot())
+        self.breaker.as_ref().map(|breaker| breaker.snapshot())
     }
 
     /// The limiter, if there is a rate limit.
@@ -121,9 +158,21 @@ impl PolicyState {
         self.bulkhead.as_ref().map(|(_, bulkhead)| bulkhead)
     }
 
+    /// What hedging knows, if there is any.
+    pub fn hedging(&self) -> Option<&Arc<Hedging>> {
+        self.hedging.as_ref().map(|(_, hedging)| hedging)
+    }
+
     /// The breaker, if there is one.
     pub fn breaker(&self) -> Option<&Arc<CircuitBreaker>> {
-        self.breaker.as_ref().map(|(_, breaker)| breaker)
+        self.breaker.as_ref()
+    }
+}
+
+fn limiter(numbers: &RateLimitPolicy, shared: Option<&(Keeper, LimitKey)>) -> Limiter {
+    match shared {
+        Some((keeper, lane)) => Limiter::shared(numbers, keeper, lane.clone()),
+        None => Limiter::new(numbers),
     }
 }
 
@@ -135,6 +184,8 @@ fn budget_ratio(policy: &Policy) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use orchestrator_types::BreakerPolicy;
 
     use super::*;
     use crate::policy::breaker::BreakerStatus;
@@ -156,7 +207,7 @@ mod tests {
         (0..4).for_each(|_| assert!(state.limiter().unwrap().admit().is_ok()));
         while state.budget().withdraw() {}
         let breaker = state.breaker().unwrap();
-        let pass = breaker.admit().0.unwrap();
+        let pass = breaker.admit().pass.unwrap();
         breaker.complete(pass, Class::Retryable { retry_after: None, sent: Sent::Maybe });
         state
     }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
-use super::breaker::BreakerStatus;
+use super::breaker::{BreakerStatus, Counts};
 use super::fixture::{
     ByFailure, CALL, Call, DOWN, FAIL, Failure, HANG, OK, Recorder, Step, Upstream, drop_after, slow,
 };
@@ -27,9 +27,16 @@ fn policy() -> Policy {
     Policy {
         timeout: TimeoutPolicy { attempt_ms: 100, total_ms: 1_000 },
         retry: Some(RetryPolicy { jitter: Jitter::None, ..RetryPolicy::default() }),
-        breaker: Some(BreakerPolicy { window_s: 30, min_calls: 4, failure_ratio: 0.5, open_s: 5, half_open_calls: 1 }),
+        breaker: Some(BreakerPolicy {
+            window_s: 30,
+            min_calls: 4,
+            failure_ratio: 0.5,
+            open_s: 5,
+            half_open_calls: 1,
+            ..BreakerPolicy::default()
+        }),
         rate_limit: Some(RateLimitPolicy { per_second: 100.0, burst: 50, on_limit: OnLimit::Wait }),
-        concurrency: Some(ConcurrencyPolicy { max: 5, queue: 20 }),
+        concurrency: Some(ConcurrencyPolicy { max: 5, queue: 20, adaptive: None }),
         ..Policy::default()
     }
 }
@@ -52,6 +59,7 @@ async fn a_call_that_goes_well_passes_every_layer_and_each_says_so() {
             PolicyEvent::RateLimitAdmitted { remaining: 49 },
             PolicyEvent::ConcurrencyAdmitted { in_flight: 1, max: 5 },
             PolicyEvent::AttemptStarted { number: 1, wait: ms(0), reason: None },
+            PolicyEvent::BreakerAdmitted { status: BreakerStatus::Closed, counts: Counts::default() },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Result(Class::Success), duration: ms(20) },
         ]
     );
@@ -67,7 +75,7 @@ async fn an_attempt_that_hangs_is_timed_out_and_made_again() {
     assert_eq!(upstream.in_flight(), 0);
     let timed_out = Class::Retryable { retry_after: None, sent: Sent::Maybe };
     assert_eq!(
-        recorder.events()[3..6],
+        recorder.events()[4..7],
         [
             PolicyEvent::AttemptTimedOut { timeout: ms(100) },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Result(timed_out), duration: ms(100) },
@@ -85,7 +93,7 @@ async fn the_deadline_cuts_an_attempt_which_is_then_told_as_cancelled() {
     let call = Call { cap: Some(ms(50)), ..CALL };
     assert_eq!(service.oneshot(call).await, Err(Failure::Deadline));
     assert_eq!(
-        recorder.events()[3..],
+        recorder.events()[4..],
         [
             PolicyEvent::DeadlineExceeded { total: ms(50) },
             PolicyEvent::AttemptEnded { number: 1, end: AttemptEnd::Cancelled, duration: ms(50) },
@@ -97,7 +105,7 @@ async fn the_deadline_cuts_an_attempt_which_is_then_told_as_cancelled() {
 async fn inv_18_waiting_for_a_place_counts_against_the_deadline() {
     let mut policy = policy();
     policy.timeout.attempt_ms = 1_000;
-    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 5 });
+    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 5, adaptive: None });
     let (state, mut service) = lane(&policy, &Upstream::always(HANG));
     let start = Instant::now();
     let results = join_all([service.call(CALL), service.call(CALL)]).await;
@@ -197,7 +205,7 @@ async fn a_boxed_error_serves_the_whole_stack() {
 async fn inv_22_dropped_after_any_number_of_polls_the_stack_holds_nothing() {
     let mut policy = policy();
     policy.rate_limit = Some(RateLimitPolicy { per_second: 50.0, burst: 1, on_limit: OnLimit::Wait });
-    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 1 });
+    policy.concurrency = Some(ConcurrencyPolicy { max: 1, queue: 1, adaptive: None });
     if let Some(breaker) = &mut policy.breaker {
         breaker.min_calls = 2;
         breaker.open_s = 1;
@@ -258,7 +266,7 @@ proptest! {
         runtime.block_on(async move {
             let mut policy = policy();
             policy.rate_limit = Some(RateLimitPolicy { per_second, burst: 10, on_limit: OnLimit::Wait });
-            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10 });
+            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10, adaptive: None });
             let upstream = Upstream::plays(steps, then);
             let (state, mut service) = lane(&policy, &upstream);
             let start = Instant::now();

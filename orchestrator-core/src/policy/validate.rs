@@ -12,6 +12,7 @@ const MAX_JOB_WAIT_MS: u64 = 30 * DAY_MS;
 const MAX_ATTEMPTS: u64 = 100;
 const MAX_MULTIPLIER: f64 = 100.0;
 const MAX_WINDOW_S: u64 = 3_600;
+const MAX_WINDOW_CALLS: u64 = 2_000;
 const MAX_OPEN_S: u64 = 86_400;
 const MAX_CALLS: u64 = 1_000_000;
 const MAX_PROBES: u64 = 1_000;
@@ -19,6 +20,9 @@ const MAX_PER_SECOND: f64 = 1_000_000.0;
 /// Once a day.
 const MIN_PER_SECOND: f64 = 1.0 / 86_400.0;
 const MAX_IN_FLIGHT: u64 = 100_000;
+const MAX_TOLERANCE: f64 = 10.0;
+/// Bytes: it is handed out from memory, for every call that fails.
+const MAX_FALLBACK: usize = 16 * 1024;
 
 /// Everything in `policy` that cannot work, all at once. Empty means that it can be activated.
 pub fn validate(policy: &Policy) -> Vec<FieldError> {
@@ -27,6 +31,8 @@ pub fn validate(policy: &Policy) -> Vec<FieldError> {
     retry(policy, &mut found);
     breaker(policy, &mut found);
     limits(policy, &mut found);
+    hedge(policy, &mut found);
+    fallback(policy, &mut found);
     job_retry(policy, &mut found);
     found.0
 }
@@ -87,6 +93,26 @@ fn breaker(policy: &Policy, found: &mut Found) {
     let Some(breaker) = &policy.breaker else { return };
     found.whole("/breaker/window_s", breaker.window_s, 1, MAX_WINDOW_S);
     found.whole("/breaker/min_calls", u64::from(breaker.min_calls), 1, MAX_CALLS);
+    if let Some(calls) = breaker.window_calls {
+        found.whole("/breaker/window_calls", u64::from(calls), 1, MAX_WINDOW_CALLS);
+        if breaker.min_calls > calls {
+            found.say(
+                "/breaker/min_calls",
+                format!("more than the window of {calls} calls ever holds: the breaker would never open"),
+            );
+        }
+    }
+    if let Some(slow) = &breaker.slow {
+        found.whole("/breaker/slow/over_ms", slow.over_ms, 1, MAX_TOTAL_MS);
+        found.number("/breaker/slow/ratio", slow.ratio, f64::MIN_POSITIVE, 1.0);
+        if slow.over_ms >= policy.timeout.attempt_ms {
+            let attempt = policy.timeout.attempt_ms;
+            found.say(
+                "/breaker/slow/over_ms",
+                format!("must be shorter than attempt_ms ({attempt}), after which a call has failed anyway"),
+            );
+        }
+    }
     found.number("/breaker/failure_ratio", breaker.failure_ratio, f64::MIN_POSITIVE, 1.0);
     found.whole("/breaker/open_s", breaker.open_s, 1, MAX_OPEN_S);
     found.whole("/breaker/half_open_calls", u64::from(breaker.half_open_calls), 1, MAX_PROBES);
@@ -100,6 +126,31 @@ fn limits(policy: &Policy, found: &mut Found) {
     if let Some(concurrency) = &policy.concurrency {
         found.whole("/concurrency/max", u64::from(concurrency.max), 1, MAX_IN_FLIGHT);
         found.whole("/concurrency/queue", u64::from(concurrency.queue), 0, MAX_IN_FLIGHT);
+        if let Some(adaptive) = &concurrency.adaptive {
+            found.whole("/concurrency/adaptive/min", u64::from(adaptive.min), 1, u64::from(concurrency.max).max(1));
+            found.number("/concurrency/adaptive/tolerance", adaptive.tolerance, 1.0, MAX_TOLERANCE);
+        }
+    }
+}
+
+fn hedge(policy: &Policy, found: &mut Found) {
+    let Some(hedge) = &policy.hedge else { return };
+    found.number("/hedge/quantile", hedge.quantile, 0.5, 0.9999);
+    found.whole("/hedge/min_ms", hedge.min_ms, 0, MAX_TOTAL_MS);
+    if hedge.min_ms >= policy.timeout.attempt_ms {
+        let attempt = policy.timeout.attempt_ms;
+        found
+            .say("/hedge/min_ms", format!("must be shorter than attempt_ms ({attempt}), or no attempt is ever hedged"));
+    }
+}
+
+fn fallback(policy: &Policy, found: &mut Found) {
+    let Some(fallback) = &policy.fallback else { return };
+    if fallback.on.is_empty() {
+        found.say("/fallback/on", "names no failure: the fallback would never be used");
+    }
+    if serde_json::to_vec(&fallback.output).map_or(usize::MAX, |text| text.len()) > MAX_FALLBACK {
+        found.say("/fallback/output", format!("at most {MAX_FALLBACK} bytes"));
     }
 }
 
@@ -134,6 +185,12 @@ pub fn warnings(policy: &Policy) -> Vec<FieldError> {
         if retry.non_idempotent {
             found.say("/retry/non_idempotent", "calls that are not idempotent may be carried out twice");
         }
+        if retry.non_idempotent && retry.budget_ratio >= 1.0 {
+            found.say(
+                "/retry/budget_ratio",
+                "with non_idempotent and no budget to speak of, an upstream that is failing may carry everything out twice",
+            );
+        }
         if retry.budget_ratio > 0.5 {
             found.say("/retry/budget_ratio", "an upstream that is failing gets more than half of its load on top");
         }
@@ -156,6 +213,14 @@ pub fn warnings(policy: &Policy) -> Vec<FieldError> {
             );
         }
     }
+    if let Some(hedge) = &policy.hedge {
+        if policy.retry.as_ref().is_none_or(|retry| retry.max_attempts <= 1 || retry.budget_ratio == 0.0) {
+            found.say("/hedge", "hedges are paid from the retry budget, and without retries only its floor is there");
+        }
+        if hedge.quantile < 0.9 {
+            found.say("/hedge/quantile", "more than one attempt in ten is sent twice, if the budget allows it");
+        }
+    }
     if policy.breaker.is_none() {
         found.say("/breaker", "without a breaker calls go on waiting for an upstream that is down");
     }
@@ -176,7 +241,13 @@ pub fn warnings(policy: &Policy) -> Vec<FieldError> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use orchestrator_types::{BreakerPolicy, ConcurrencyPolicy, RateLimitPolicy, RetryPolicy};
+    use std::collections::BTreeSet;
+
+    use orchestrator_types::{
+        AdaptivePolicy, BreakerPolicy, ConcurrencyPolicy, FallbackOn, FallbackPolicy, HedgePolicy, RateLimitPolicy,
+        RetryPolicy, SlowCallPolicy,
+    };
+    use serde_json::Value;
 
     use super::*;
 
@@ -188,6 +259,25 @@ mod tests {
             concurrency: Some(ConcurrencyPolicy::default()),
             ..Policy::default()
         }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn slow(over_ms: u64, ratio: f64) -> Option<SlowCallPolicy> {
+        Some(SlowCallPolicy { over_ms, ratio })
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn adaptive(min: u32, tolerance: f64) -> Option<AdaptivePolicy> {
+        Some(AdaptivePolicy { min, tolerance })
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the parts of a policy may be absent")]
+    fn hedging(quantile: f64, min_ms: u64) -> Option<HedgePolicy> {
+        Some(HedgePolicy { quantile, min_ms })
+    }
+
+    fn fallback_of(output: impl Into<Value>) -> FallbackPolicy {
+        FallbackPolicy { output: output.into(), on: FallbackOn::ALL.into() }
     }
 
     fn pointers(errors: &[FieldError]) -> Vec<&str> {
@@ -204,7 +294,7 @@ mod tests {
     #[test]
     fn each_thing_that_cannot_work_is_refused_at_its_place() {
         type Change = fn(&mut Policy);
-        let cases: [(&str, Change); 30] = [
+        let cases: [(&str, Change); 46] = [
             ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = 0),
             ("/timeout/attempt_ms", |p| p.timeout.attempt_ms = p.timeout.total_ms + 1),
             ("/timeout/total_ms", |p| p.timeout.total_ms = u64::MAX),
@@ -235,6 +325,22 @@ mod tests {
             ("/job_retry/max_attempts", |p| p.job_retry.max_attempts = 0),
             ("/job_retry/initial_ms", |p| p.job_retry.initial_ms = u64::MAX),
             ("/job_retry/permanent_after", |p| p.job_retry.permanent_after = 0),
+            ("/breaker/window_calls", |p| p.breaker.as_mut().unwrap().window_calls = Some(2_001)),
+            ("/breaker/min_calls", |p| p.breaker.as_mut().unwrap().window_calls = Some(19)),
+            ("/breaker/slow/over_ms", |p| p.breaker.as_mut().unwrap().slow = slow(0, 0.5)),
+            ("/breaker/slow/over_ms", |p| p.breaker.as_mut().unwrap().slow = slow(5_000, 0.5)),
+            ("/breaker/slow/ratio", |p| p.breaker.as_mut().unwrap().slow = slow(100, 0.0)),
+            ("/breaker/slow/ratio", |p| p.breaker.as_mut().unwrap().slow = slow(100, f64::NAN)),
+            ("/concurrency/adaptive/min", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(0, 1.5)),
+            ("/concurrency/adaptive/min", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(33, 1.5)),
+            ("/concurrency/adaptive/tolerance", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(1, 0.9)),
+            ("/concurrency/adaptive/tolerance", |p| p.concurrency.as_mut().unwrap().adaptive = adaptive(1, f64::NAN)),
+            ("/hedge/quantile", |p| p.hedge = hedging(0.4, 10)),
+            ("/hedge/quantile", |p| p.hedge = hedging(1.0, 10)),
+            ("/hedge/quantile", |p| p.hedge = hedging(f64::NAN, 10)),
+            ("/hedge/min_ms", |p| p.hedge = hedging(0.95, 5_000)),
+            ("/fallback/on", |p| p.fallback = Some(FallbackPolicy { output: Value::Null, on: BTreeSet::new() })),
+            ("/fallback/output", |p| p.fallback = Some(fallback_of("x".repeat(MAX_FALLBACK)))),
         ];
         for (pointer, change) in cases {
             let mut policy = whole();
@@ -275,5 +381,26 @@ mod tests {
             ]
         );
         assert_eq!(validate(&policy), []);
+    }
+
+    #[test]
+    fn retries_without_a_budget_of_what_is_not_idempotent_are_warned_of() {
+        let mut policy = whole();
+        let retry = policy.retry.as_mut().unwrap();
+        (retry.non_idempotent, retry.budget_ratio) = (true, 1.0);
+        let warned = warnings(&policy);
+        assert_eq!(pointers(&warned), ["/retry/non_idempotent", "/retry/budget_ratio", "/retry/budget_ratio"]);
+        assert!(warned[1].detail.contains("twice"), "{}", warned[1].detail);
+    }
+
+    #[test]
+    fn a_hedge_that_nothing_pays_for_or_that_is_sent_too_often_is_warned_of() {
+        let mut policy = whole();
+        policy.hedge = hedging(0.8, 10);
+        assert_eq!(pointers(&warnings(&policy)), ["/hedge/quantile"]);
+        policy.hedge = hedging(0.95, 10);
+        assert_eq!(warnings(&policy), []);
+        policy.retry = None;
+        assert_eq!(pointers(&warnings(&policy)), ["/hedge"]);
     }
 }

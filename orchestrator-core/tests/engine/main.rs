@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod misroute;
 mod payloads;
+mod policies;
 mod product;
 mod script;
 mod secrets;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orchestrator_core::policy::breaker::BreakerStatus;
+use orchestrator_core::policy::breaker::{BreakerStatus, Counts};
 use orchestrator_core::policy::{GaveUpReason, PolicyEvent};
 use tokio::time::Instant;
 
@@ -192,7 +192,8 @@ impl Measure {
 
     fn event(&mut self, event: PolicyEvent) {
         match event {
-            PolicyEvent::BreakerTransition { from, to, calls, failures, .. } => {
+            PolicyEvent::BreakerTransition { from, to, counts, .. } => {
+                let Counts { calls, failures, .. } = counts;
                 self.transitions_in_all += 1;
                 if self.transitions.len() < TRANSITIONS {
                     self.transitions.push(Transition { at: self.start.elapsed(), from, to, calls, failures });

@@ -12,6 +12,7 @@ mod dlq;
 mod doctor;
 mod events;
 mod execution;
+mod explain;
 mod identity;
 mod inbox;
 mod install;
@@ -93,6 +94,8 @@ enum Command {
     /// Calls that were made.
     #[command(subcommand)]
     Execution(execution::Executions),
+    /// Show where the time of a call went, and what each policy decided.
+    Explain(explain::Explain),
     /// Dead letters.
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -170,6 +173,7 @@ async fn dispatch(command: Command, printer: Printer, server: Server) -> anyhow:
         Command::Jobs(command) => command.run(printer).await,
         Command::Events(command) => command.run(printer).await,
         Command::Execution(command) => command.run(printer).await,
+        Command::Explain(command) => command.run(printer).await,
         Command::Dlq(command) => command.run(printer).await,
         Command::Webhook(command) => command.run(printer).await,
         Command::Inbox(command) => command.run(printer).await,

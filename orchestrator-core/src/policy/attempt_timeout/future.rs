@@ -6,21 +6,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::Timeout;
-use tower::Service;
-use tower::util::Oneshot;
+use tokio::time::Instant;
 
 use crate::policy::observe::{PolicyEvent, Scope};
 use crate::policy::rejection::AttemptTimedOut;
+use crate::policy::timer::Timer;
 
 pin_project! {
     /// The response, or [`AttemptTimedOut`].
-    pub struct ResponseFuture<S, Req, Sc>
-    where
-        S: Service<Req>,
-    {
+    pub struct ResponseFuture<F, Sc> {
         #[pin]
-        state: State<S, Req>,
+        state: State<F>,
         timeout: Duration,
         scope: Sc,
     }
@@ -28,43 +24,45 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req>
-    where
-        S: Service<Req>,
-    {
-        Running { #[pin] call: Timeout<Oneshot<S, Req>> },
+    enum State<F> {
+        Running { #[pin] call: F, #[pin] timer: Timer },
         Ended,
     }
 }
 
-impl<S, Req, Sc> ResponseFuture<S, Req, Sc>
-where
-    S: Service<Req>,
-{
-    pub(super) fn new(call: Oneshot<S, Req>, timeout: Duration, scope: Sc) -> Self {
-        Self { state: State::Running { call: tokio::time::timeout(timeout, call) }, timeout, scope }
+impl<F, Sc> ResponseFuture<F, Sc> {
+    pub(super) fn new(call: F, timeout: Duration, scope: Sc) -> Self {
+        Self { state: State::Running { call, timer: Timer::unset() }, timeout, scope }
     }
 }
 
-impl<S, Req, Sc> Future for ResponseFuture<S, Req, Sc>
+impl<F, Sc, Res, Err> Future for ResponseFuture<F, Sc>
 where
-    S: Service<Req>,
-    S::Error: From<AttemptTimedOut>,
+    F: Future<Output = Result<Res, Err>>,
+    Err: From<AttemptTimedOut>,
     Sc: Scope,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Result<Res, Err>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let StateProj::Running { call } = this.state.as_mut().project() else { return Poll::Pending };
-        match ready!(call.poll(cx)) {
-            Ok(result) => Poll::Ready(result),
-            Err(_elapsed) => {
-                this.scope.event(PolicyEvent::AttemptTimedOut { timeout: *this.timeout });
-                // The attempt is dropped before another one can begin.
-                this.state.set(State::Ended);
-                Poll::Ready(Err(AttemptTimedOut.into()))
-            }
+        let StateProj::Running { call, timer } = this.state.as_mut().project() else { return Poll::Pending };
+        if let Poll::Ready(result) = call.poll(cx) {
+            this.state.set(State::Ended);
+            return Poll::Ready(result);
         }
+        let timeout = *this.timeout;
+        // It counts from the moment when the attempt first had to be waited for.
+        let until = || Instant::now().checked_add(timeout).unwrap_or_else(far);
+        ready!(timer.poll(until, cx));
+        this.scope.event(PolicyEvent::AttemptTimedOut { timeout });
+        // The attempt is dropped before another one can begin.
+        this.state.set(State::Ended);
+        Poll::Ready(Err(AttemptTimedOut.into()))
     }
+}
+
+/// When a timeout that is too long to be reckoned with ends: in thirty years, as tokio has it.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(86_400 * 365 * 30)
 }

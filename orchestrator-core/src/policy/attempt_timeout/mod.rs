@@ -18,8 +18,8 @@
 //!
 //! # Readiness, cloning and cancellation
 //!
-//! It is always ready: waiting until the service inside is ready is part of the attempt, made on a clone of that
-//! service. Clones share nothing. Dropping the future drops the attempt.
+//! It is ready when the service inside is; around [`OnCall`](super::OnCall) that wait is a part of the attempt. The time
+//! counts from when the attempt first has to be waited for. Clones share nothing. Dropping the future drops the attempt.
 
 mod future;
 mod layer;

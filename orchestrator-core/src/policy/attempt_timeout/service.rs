@@ -4,7 +4,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tower::Service;
-use tower::util::Oneshot;
 
 use super::ResponseFuture;
 use crate::policy::observe::{NoObserver, Observe};
@@ -37,20 +36,20 @@ impl<S, O> AttemptTimeout<S, O> {
 
 impl<S, O, Req> Service<Req> for AttemptTimeout<S, O>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req>,
     S::Error: From<AttemptTimedOut>,
     O: Observe<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Req, O::Scope>;
+    type Future = ResponseFuture<S::Future, O::Scope>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
         let scope = self.observer.scope(&request);
-        ResponseFuture::new(Oneshot::new(self.inner.clone(), request), self.timeout, scope)
+        ResponseFuture::new(self.inner.call(request), self.timeout, scope)
     }
 }

@@ -4,8 +4,8 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
 use super::*;
-use crate::policy::PolicyEvent;
 use crate::policy::fixture::{CALL, Failure, HANG, Recorder, Upstream, slow};
+use crate::policy::{OnCall, PolicyEvent};
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -23,7 +23,7 @@ async fn inv_18_an_attempt_that_hangs_is_left_at_its_timeout_with_all_it_held() 
 
 #[tokio::test(start_paused = true)]
 async fn inv_18_waiting_for_readiness_is_part_of_the_attempt() {
-    let service = AttemptTimeoutLayer::new(TIMEOUT).layer(Upstream::never_ready());
+    let service = AttemptTimeoutLayer::new(TIMEOUT).layer(OnCall::new(Upstream::never_ready()));
     assert_eq!(service.oneshot(CALL).await, Err(Failure::TimedOut));
 }
 

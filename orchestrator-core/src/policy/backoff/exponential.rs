@@ -60,6 +60,13 @@ fn between(low: Duration, high: Duration, random: &mut fastrand::Rng) -> Duratio
     low + Duration::from_nanos(random.u64(0..=span))
 }
 
+/// The waits of a policy without numbers.
+impl Default for Exponential {
+    fn default() -> Self {
+        Self::from(&RetryPolicy::default())
+    }
+}
+
 impl From<&RetryPolicy> for Exponential {
     fn from(policy: &RetryPolicy) -> Self {
         Self {

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tower::Service;
-use tower::util::Oneshot;
 
 use super::CircuitBreaker;
 use super::state::Pass;
@@ -17,24 +15,18 @@ use crate::policy::rejection::BreakerOpen;
 
 pin_project! {
     /// The response, or [`BreakerOpen`].
-    pub struct ResponseFuture<S, Req, C, Sc>
-    where
-        S: Service<Req>,
-    {
+    pub struct ResponseFuture<F, C, Sc> {
         #[pin]
-        state: State<S, Req, C, Sc>,
+        state: State<F, C, Sc>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req, C, Sc>
-    where
-        S: Service<Req>,
-    {
+    enum State<F, C, Sc> {
         Refused { rejection: BreakerOpen },
         // The probe is given back after the call was dropped.
-        Running { #[pin] call: Oneshot<S, Req>, counted: Option<Counted<C, Sc>> },
+        Running { #[pin] call: F, counted: Option<Counted<C, Sc>> },
         Ended,
     }
 }
@@ -76,27 +68,24 @@ impl<C, Sc> Drop for Counted<C, Sc> {
     }
 }
 
-impl<S, Req, C, Sc> ResponseFuture<S, Req, C, Sc>
-where
-    S: Service<Req>,
-{
+impl<F, C, Sc> ResponseFuture<F, C, Sc> {
     pub(super) fn refused(rejection: BreakerOpen) -> Self {
         Self { state: State::Refused { rejection } }
     }
 
-    pub(super) fn running(service: S, request: Req, counted: Option<Counted<C, Sc>>) -> Self {
-        Self { state: State::Running { call: Oneshot::new(service, request), counted } }
+    pub(super) fn running(call: F, counted: Option<Counted<C, Sc>>) -> Self {
+        Self { state: State::Running { call, counted } }
     }
 }
 
-impl<S, Req, C, Sc> Future for ResponseFuture<S, Req, C, Sc>
+impl<F, C, Sc, Res, Err> Future for ResponseFuture<F, C, Sc>
 where
-    S: Service<Req>,
-    S::Error: From<BreakerOpen>,
-    C: Classify<S::Response, S::Error>,
+    F: Future<Output = Result<Res, Err>>,
+    Err: From<BreakerOpen>,
+    C: Classify<Res, Err>,
     Sc: Scope,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Result<Res, Err>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

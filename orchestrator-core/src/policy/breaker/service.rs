@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use super::future::Counted;
-use super::state::Transition;
+use super::state::{Admission, Transition};
 use super::{CircuitBreaker, ResponseFuture};
 use crate::policy::classify::Classify;
 use crate::policy::observe::{NoObserver, Observe, PolicyEvent, Scope};
@@ -40,35 +40,42 @@ impl<S, C, O> Breaker<S, C, O> {
 
 impl<S, C, O, Req> Service<Req> for Breaker<S, C, O>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req>,
     S::Error: From<BreakerOpen>,
     C: Classify<S::Response, S::Error> + Clone,
     O: Observe<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Req, C, O::Scope>;
+    type Future = ResponseFuture<S::Future, C, O::Scope>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
         let Some(state) = &self.state else {
-            return ResponseFuture::running(self.inner.clone(), request, None);
+            return ResponseFuture::running(self.inner.call(request), None);
         };
         let scope = self.observer.scope(&request);
-        let (admitted, transition) = state.admit();
+        if !<O::Scope as Scope>::LISTENS
+            && let Some(pass) = state.admit_closed()
+        {
+            let counted = Counted::new(Arc::clone(state), pass, self.classify.clone(), scope);
+            return ResponseFuture::running(self.inner.call(request), Some(counted));
+        }
+        let Admission { pass, transition, status, counts, held } = state.admit();
         if let Some(transition) = transition {
             scope.event(transition.into());
         }
-        match admitted {
+        match pass {
             Ok(pass) => {
+                scope.event(PolicyEvent::BreakerAdmitted { status, counts });
                 let counted = Counted::new(Arc::clone(state), pass, self.classify.clone(), scope);
-                ResponseFuture::running(self.inner.clone(), request, Some(counted))
+                ResponseFuture::running(self.inner.call(request), Some(counted))
             }
             Err(retry_after) => {
-                scope.event(PolicyEvent::BreakerRejected { retry_after });
+                scope.event(PolicyEvent::BreakerRejected { status, counts, retry_after, held });
                 ResponseFuture::refused(BreakerOpen { retry_after })
             }
         }
@@ -76,8 +83,7 @@ where
 }
 
 impl From<Transition> for PolicyEvent {
-    fn from(transition: Transition) -> Self {
-        let Transition { from, to, calls, failures } = transition;
-        Self::BreakerTransition { from, to, calls, failures }
+    fn from(Transition { from, to, counts }: Transition) -> Self {
+        Self::BreakerTransition { from, to, counts }
     }
 }

@@ -1,17 +1,21 @@
 //! The breaker's decisions: pure, and the lock around them.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orchestrator_types::BreakerPolicy;
+use orchestrator_types::{BreakerHold, BreakerPolicy};
 use tokio::time::Instant;
 
-use super::window::Window;
+use super::builder::{BreakerBuilder, Span};
+use super::window::{Counts, Outcome, Window};
 use crate::policy::classify::Class;
+use crate::policy::moment;
+use crate::policy::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is told to come back after, while every probe is under way: when they end is not known.
 const PROBING: Duration = Duration::from_secs(1);
+/// What is told to come back after, while it is held open: when that ends is not known either.
+const HELD: Duration = Duration::from_secs(5);
 
 /// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +30,7 @@ pub enum BreakerStatus {
 
 impl BreakerStatus {
     /// As events spell it.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -40,12 +45,12 @@ impl BreakerStatus {
 pub struct BreakerSnapshot {
     /// Its state. An open one whose time is over shows as half-open: it lets the next call through.
     pub status: BreakerStatus,
-    /// The calls in its window.
-    pub calls: u32,
-    /// How many of them failed.
-    pub failures: u32,
+    /// What is in its window.
+    pub counts: Counts,
     /// After how long it may let a call through; zero if it would now.
     pub retry_after: Duration,
+    /// Whether it is held there by an operator.
+    pub held: bool,
 }
 
 /// A change of state.
@@ -55,10 +60,8 @@ pub struct Transition {
     pub from: BreakerStatus,
     /// To.
     pub to: BreakerStatus,
-    /// The calls that it was decided on.
-    pub calls: u32,
-    /// How many of them failed.
-    pub failures: u32,
+    /// What it was decided on.
+    pub counts: Counts,
 }
 
 /// A call was let through. It has to be given to [`Circuit::complete`] or [`Circuit::cancel`].
@@ -66,6 +69,20 @@ pub struct Transition {
 pub(crate) struct Pass {
     // The state that it was let through in: a result of an older one says nothing about this one.
     generation: u64,
+    /// Where slow calls are counted.
+    since: Option<Instant>,
+}
+
+/// What [`Circuit::admit`] decided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission {
+    /// Let through, or how long until a call may be.
+    pub(crate) pass: Result<Pass, Duration>,
+    /// The state changed with it.
+    pub(crate) transition: Option<Transition>,
+    pub(crate) status: BreakerStatus,
+    pub(crate) counts: Counts,
+    pub(crate) held: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,44 +95,57 @@ enum State {
 /// The decisions, without a lock or a clock.
 #[derive(Debug)]
 pub(crate) struct Circuit {
-    min_calls: u32,
-    failure_ratio: f64,
-    open: Duration,
-    probes: u32,
+    numbers: BreakerBuilder,
     window: Window,
     state: State,
     generation: u64,
+    hold: Option<BreakerHold>,
 }
 
 impl Circuit {
-    pub(crate) fn new(policy: &BreakerPolicy, now: Instant) -> Self {
+    pub(crate) fn new(numbers: &BreakerBuilder, now: Instant) -> Self {
         Self {
-            min_calls: policy.min_calls.max(1),
-            failure_ratio: policy.failure_ratio,
-            open: Duration::from_secs(policy.open_s),
-            probes: policy.half_open_calls.max(1),
-            window: Window::new(Duration::from_secs(policy.window_s), now),
+            numbers: *numbers,
+            window: match numbers.span {
+                Span::Time(length) => Window::of_time(length, now),
+                Span::Calls(calls) => Window::of_calls(calls),
+            },
             state: State::Closed,
             generation: 0,
+            hold: None,
         }
     }
 
     /// Lets a call through, or tells after how long it may be.
-    pub(crate) fn admit(&mut self, now: Instant) -> (Result<Pass, Duration>, Option<Transition>) {
-        match &mut self.state {
-            State::Closed => (Ok(self.pass()), None),
-            State::Open { until } if now < *until => (Err(*until - now), None),
-            State::Open { .. } => {
-                let transition = self.enter(State::HalfOpen { in_flight: 1, succeeded: 0 }, now);
-                (Ok(self.pass()), Some(transition))
+    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
+        let probes = self.probes();
+        let (pass, transition) = match (&mut self.state, self.hold) {
+            (_, Some(BreakerHold::Open)) => (Err(HELD), None),
+            (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (Ok(()), None),
+            (State::Open { until }, None) if now < *until => (Err(*until - now), None),
+            (State::Open { .. }, None) => {
+                (Ok(()), Some(self.enter(State::HalfOpen { in_flight: 1, succeeded: 0 }, now)))
             }
             // Those that succeeded have used their probe: exactly `probes` of them are let through.
-            State::HalfOpen { in_flight, succeeded } if in_flight.saturating_add(*succeeded) < self.probes => {
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(*succeeded) < probes => {
                 *in_flight += 1;
-                (Ok(self.pass()), None)
+                (Ok(()), None)
             }
-            State::HalfOpen { .. } => (Err(PROBING), None),
+            (State::HalfOpen { .. }, None) => (Err(PROBING), None),
+        };
+        Admission {
+            pass: pass.map(|()| Pass { generation: self.generation, since: self.numbers.slow.map(|_| now) }),
+            transition,
+            status: self.status(),
+            counts: self.window.counts(now),
+            held: self.hold.is_some(),
         }
+    }
+
+    /// Lets a call through where the time does not matter: a closed one does, whatever the time is.
+    pub(crate) fn pass_closed(&self) -> Option<Pass> {
+        let closed = matches!((self.state, self.hold), (State::Closed, None)) && self.numbers.slow.is_none();
+        closed.then_some(Pass { generation: self.generation, since: None })
     }
 
     /// Counts the result of a call that was let through.
@@ -131,21 +161,28 @@ impl Circuit {
         if pass.generation != self.generation {
             return None;
         }
+        let slow = self
+            .numbers
+            .slow
+            .zip(pass.since)
+            .is_some_and(|((over, _), since)| now.saturating_duration_since(since) > over);
+        if self.hold.is_some() {
+            // Counted, to be seen; decided is nothing.
+            self.window.record(Outcome { failed, slow }, now);
+            return None;
+        }
+        let probes = self.probes();
         match &mut self.state {
             State::Closed => {
-                self.window.record(failed, now);
-                let (calls, failures) = self.window.counts(now);
-                let broken = failures > 0
-                    && calls >= self.min_calls
-                    && f64::from(failures) >= self.failure_ratio * f64::from(calls);
-                broken.then(|| self.open(now))
+                let counts = self.window.record(Outcome { failed, slow }, now);
+                self.broken(counts).then(|| self.open(now))
             }
             // One failure is enough here: the upstream has had its rest, and the next one is cheap.
-            State::HalfOpen { .. } if failed => Some(self.open(now)),
+            State::HalfOpen { .. } if failed || slow => Some(self.open(now)),
             State::HalfOpen { in_flight, succeeded } => {
                 *in_flight = in_flight.saturating_sub(1);
                 *succeeded += 1;
-                (*succeeded >= self.probes).then(|| {
+                (*succeeded >= probes).then(|| {
                     let transition = self.enter(State::Closed, now);
                     // The failures that opened it are history.
                     self.window.clear();
@@ -166,35 +203,64 @@ impl Circuit {
         }
     }
 
-    pub(crate) fn snapshot(&mut self, now: Instant) -> BreakerSnapshot {
-        let (calls, failures) = self.window.counts(now);
-        let (status, retry_after) = match self.state {
-            State::Closed => (BreakerStatus::Closed, Duration::ZERO),
-            State::Open { until } if now < until => (BreakerStatus::Open, until - now),
-            State::Open { .. } => (BreakerStatus::HalfOpen, Duration::ZERO),
-            State::HalfOpen { in_flight, succeeded } if in_flight.saturating_add(succeeded) < self.probes => {
-                (BreakerStatus::HalfOpen, Duration::ZERO)
-            }
-            State::HalfOpen { .. } => (BreakerStatus::HalfOpen, PROBING),
-        };
-        BreakerSnapshot { status, calls, failures, retry_after }
+    /// Holds it open or closed; or lets it go: then it is closed and begins anew.
+    pub(crate) fn hold(&mut self, hold: Option<BreakerHold>) {
+        if self.hold == hold {
+            return;
+        }
+        self.hold = hold;
+        // What was let through before says nothing about what comes after.
+        self.generation += 1;
+        self.state = State::Closed;
+        self.window.clear();
     }
 
-    fn pass(&self) -> Pass {
-        Pass { generation: self.generation }
+    pub(crate) fn snapshot(&mut self, now: Instant) -> BreakerSnapshot {
+        let counts = self.window.counts(now);
+        let (status, retry_after) = match (self.state, self.hold) {
+            (_, Some(BreakerHold::Open)) => (BreakerStatus::Open, HELD),
+            (_, Some(BreakerHold::Closed)) | (State::Closed, None) => (BreakerStatus::Closed, Duration::ZERO),
+            (State::Open { until }, None) if now < until => (BreakerStatus::Open, until - now),
+            (State::Open { .. }, None) => (BreakerStatus::HalfOpen, Duration::ZERO),
+            (State::HalfOpen { in_flight, succeeded }, None) if in_flight.saturating_add(succeeded) < self.probes() => {
+                (BreakerStatus::HalfOpen, Duration::ZERO)
+            }
+            (State::HalfOpen { .. }, None) => (BreakerStatus::HalfOpen, PROBING),
+        };
+        BreakerSnapshot { status, counts, retry_after, held: self.hold.is_some() }
+    }
+
+    /// Whether what is in the window opens it.
+    fn broken(&self, counts: Counts) -> bool {
+        let reached = |count: u32, ratio: f64| count > 0 && f64::from(count) >= ratio * f64::from(counts.calls);
+        counts.calls >= self.numbers.min_calls
+            && (reached(counts.failures, self.numbers.failure_ratio)
+                || self.numbers.slow.is_some_and(|(_, ratio)| reached(counts.slow, ratio)))
+    }
+
+    fn probes(&self) -> u32 {
+        self.numbers.probes.max(1)
+    }
+
+    fn status(&self) -> BreakerStatus {
+        match self.hold {
+            Some(BreakerHold::Open) => BreakerStatus::Open,
+            Some(BreakerHold::Closed) => BreakerStatus::Closed,
+            None => status(&self.state),
+        }
     }
 
     fn open(&mut self, now: Instant) -> Transition {
-        let until = now.checked_add(self.open).unwrap_or(now);
+        let until = now.checked_add(self.numbers.open).unwrap_or(now);
         self.enter(State::Open { until }, now)
     }
 
     fn enter(&mut self, state: State, now: Instant) -> Transition {
-        let (calls, failures) = self.window.counts(now);
+        let counts = self.window.counts(now);
         let from = status(&self.state);
         self.state = state;
         self.generation += 1;
-        Transition { from, to: status(&self.state), calls, failures }
+        Transition { from, to: status(&self.state), counts }
     }
 }
 
@@ -213,25 +279,61 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// A closed breaker with an empty window.
+    #[must_use]
     pub fn new(policy: &BreakerPolicy) -> Self {
-        Self { circuit: Mutex::new(Circuit::new(policy, Instant::now())) }
+        Self::of(&BreakerBuilder::from(policy))
+    }
+
+    /// One by its numbers.
+    #[must_use]
+    pub fn builder() -> BreakerBuilder {
+        BreakerBuilder::default()
+    }
+
+    pub(super) fn of(numbers: &BreakerBuilder) -> Self {
+        Self { circuit: Mutex::new(Circuit::new(numbers, Instant::now())) }
     }
 
     /// What it looks like now. Changes nothing.
+    #[must_use]
     pub fn snapshot(&self) -> BreakerSnapshot {
         self.lock().snapshot(Instant::now())
     }
 
-    pub(crate) fn admit(&self) -> (Result<Pass, Duration>, Option<Transition>) {
-        self.lock().admit(Instant::now())
+    /// Holds it open or closed, whatever its window says; `None` lets it go: then it is closed and begins anew. Calls
+    /// under way are not touched, and count for nothing.
+    pub fn hold(&self, hold: Option<BreakerHold>) {
+        self.lock().hold(hold);
+    }
+
+    pub(crate) fn admit(&self) -> Admission {
+        let now = moment::now();
+        self.lock().admit(now)
+    }
+
+    /// Lets a call through if that takes no look at the clock, for those whom nobody observes.
+    pub(crate) fn admit_closed(&self) -> Option<Pass> {
+        self.lock().pass_closed()
     }
 
     pub(crate) fn complete(&self, pass: Pass, class: Class) -> Option<Transition> {
-        self.lock().complete(pass, class, Instant::now())
+        let now = Instant::now();
+        self.lock().complete(pass, class, now)
     }
 
     pub(crate) fn cancel(&self, pass: Pass) {
         self.lock().cancel(pass);
+    }
+
+    /// Whether it was made for these numbers.
+    pub(crate) fn is_for(&self, policy: &BreakerPolicy) -> bool {
+        self.lock().numbers == BreakerBuilder::from(policy)
+    }
+
+    /// Whether it is as good as new. What holds it is not its own, and is put on a new one as well.
+    pub(crate) fn rested(&self) -> bool {
+        let snapshot = self.snapshot();
+        (snapshot.held || snapshot.status == BreakerStatus::Closed) && snapshot.counts.calls == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Circuit> {

@@ -3,20 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::BreakerPolicy;
+use orchestrator_types::{BreakerHold, BreakerPolicy, SlowCallPolicy};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::state::{Circuit, Pass};
+use super::state::{Admission, Circuit, Pass};
 use super::window::BUCKETS;
 use super::*;
-use crate::policy::fixture::{ByFailure, CALL, DOWN, FAIL, Failure, HANG, OK, Recorder, Upstream, drop_after, slow};
+use crate::policy::fixture::{
+    ByFailure, CALL, DOWN, FAIL, Failure, HANG, OK, Recorder, Step, Upstream, drop_after, slow,
+};
 use crate::policy::{Class, NoObserver, PolicyEvent, Sent};
 
 const FAILED: Class = Class::Retryable { retry_after: None, sent: Sent::Maybe };
 
 fn policy() -> BreakerPolicy {
-    BreakerPolicy { window_s: 10, min_calls: 4, failure_ratio: 0.5, open_s: 5, half_open_calls: 2 }
+    BreakerPolicy {
+        window_s: 10,
+        min_calls: 4,
+        failure_ratio: 0.5,
+        open_s: 5,
+        half_open_calls: 2,
+        ..BreakerPolicy::default()
+    }
 }
 
 fn broken_by(upstream: Upstream) -> (Arc<CircuitBreaker>, Breaker<Upstream, ByFailure, NoObserver>) {
@@ -36,7 +45,7 @@ async fn inv_20_it_opens_at_its_ratio_and_minimum_of_calls_and_not_before() {
     // The fourth call makes the minimum, and half of them failed.
     assert!(service.call(CALL).await.is_ok());
     let snapshot = state.snapshot();
-    assert_eq!((snapshot.status, snapshot.calls, snapshot.failures), (BreakerStatus::Open, 4, 2));
+    assert_eq!((snapshot.status, snapshot.counts.calls, snapshot.counts.failures), (BreakerStatus::Open, 4, 2));
     assert_eq!(service.call(CALL).await, Err(Failure::BreakerOpen(Duration::from_secs(5))));
     assert_eq!(upstream.calls(), 4);
 }
@@ -56,7 +65,7 @@ async fn inv_20_half_open_exactly_so_many_probes_pass_and_their_success_closes_i
     }
     assert_eq!(upstream.calls(), 6);
     let snapshot = state.snapshot();
-    assert_eq!((snapshot.status, snapshot.calls, snapshot.failures), (BreakerStatus::Closed, 0, 0));
+    assert_eq!((snapshot.status, snapshot.counts.calls, snapshot.counts.failures), (BreakerStatus::Closed, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,13 +128,33 @@ async fn each_change_is_told_with_the_calls_it_was_decided_on() {
         let _ = service.call(CALL).await;
     }
     let (closed, open, half) = (BreakerStatus::Closed, BreakerStatus::Open, BreakerStatus::HalfOpen);
+    let admitted = |event: &PolicyEvent| matches!(event, PolicyEvent::BreakerAdmitted { .. });
+    let (admitted, told): (Vec<_>, Vec<_>) = recorder.events().into_iter().partition(admitted);
+    // Each attempt that was let through, with what was in the window then.
+    let windows = [(closed, 0), (closed, 1), (closed, 2), (closed, 3), (half, 4), (half, 4)];
+    let counted =
+        |(status, n)| PolicyEvent::BreakerAdmitted { status, counts: Counts { calls: n, failures: n, slow: 0 } };
+    assert_eq!(admitted, windows.map(counted));
     assert_eq!(
-        recorder.events(),
+        told,
         [
-            PolicyEvent::BreakerTransition { from: closed, to: open, calls: 4, failures: 4 },
-            PolicyEvent::BreakerRejected { retry_after: Duration::from_secs(5) },
-            PolicyEvent::BreakerTransition { from: open, to: half, calls: 4, failures: 4 },
-            PolicyEvent::BreakerTransition { from: half, to: closed, calls: 4, failures: 4 },
+            PolicyEvent::BreakerTransition {
+                from: closed,
+                to: open,
+                counts: Counts { calls: 4, failures: 4, slow: 0 }
+            },
+            PolicyEvent::BreakerRejected {
+                status: open,
+                counts: Counts { calls: 4, failures: 4, slow: 0 },
+                retry_after: Duration::from_secs(5),
+                held: false,
+            },
+            PolicyEvent::BreakerTransition { from: open, to: half, counts: Counts { calls: 4, failures: 4, slow: 0 } },
+            PolicyEvent::BreakerTransition {
+                from: half,
+                to: closed,
+                counts: Counts { calls: 4, failures: 4, slow: 0 }
+            },
         ]
     );
 }
@@ -216,9 +245,10 @@ fn run_beside_the_model(seed: u64) -> u32 {
         failure_ratio: f64::from(random.u32(1..=10)) / 10.0,
         open_s: random.u64(1..=5),
         half_open_calls: random.u32(1..=4),
+        ..BreakerPolicy::default()
     };
     let start = Instant::now();
-    let mut circuit = Circuit::new(&policy, start);
+    let mut circuit = Circuit::new(&BreakerBuilder::from(&policy), start);
     let mut model = Model {
         policy: policy.clone(),
         now: 0,
@@ -237,7 +267,7 @@ fn run_beside_the_model(seed: u64) -> u32 {
         let now = start + Duration::from_millis(u64::try_from(millis).unwrap());
         match random.u32(0..10) {
             0..4 => {
-                let (admitted, transition) = circuit.admit(now);
+                let Admission { pass: admitted, transition, .. } = circuit.admit(now);
                 cycles += u32::from(transition.is_some());
                 let expected = model.admit();
                 assert_eq!(admitted.is_ok(), expected.is_some(), "seed {seed}, step {step}");
@@ -264,6 +294,85 @@ fn run_beside_the_model(seed: u64) -> u32 {
     // However it stands: with everything under way cancelled and its time over, it lets a call through.
     let now = start + Duration::from_millis(u64::try_from(model.now).unwrap()) + Duration::from_secs(policy.open_s);
     running.into_iter().for_each(|(pass, _)| circuit.cancel(pass));
-    assert!(circuit.admit(now).0.is_ok(), "seed {seed}");
+    assert!(circuit.admit(now).pass.is_ok(), "seed {seed}");
     cycles
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_answers_too_slowly_opens_it() {
+    let slow_calls = Some(SlowCallPolicy { over_ms: 100, ratio: 0.5 });
+    let state = Arc::new(CircuitBreaker::new(&BreakerPolicy { slow: slow_calls, ..policy() }));
+    let upstream = Upstream::plays([slow(100), slow(100), slow(101), slow(101)], OK);
+    let mut service = BreakerLayer::new(Arc::clone(&state), ByFailure).layer(upstream);
+    for _ in 0..4 {
+        assert!(service.call(CALL).await.is_ok());
+    }
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.status, snapshot.counts), (BreakerStatus::Open, Counts { calls: 4, failures: 0, slow: 2 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_probe_opens_it_again() {
+    let slow_calls = Some(SlowCallPolicy { over_ms: 100, ratio: 1.0 });
+    let state = Arc::new(CircuitBreaker::new(&BreakerPolicy { slow: slow_calls, ..policy() }));
+    let upstream = Upstream::plays([FAIL, FAIL, FAIL, FAIL], slow(200));
+    let mut service = BreakerLayer::new(Arc::clone(&state), ByFailure).layer(upstream);
+    for _ in 0..4 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert!(service.call(CALL).await.is_ok());
+    assert_eq!(state.snapshot().status, BreakerStatus::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_window_of_calls_time_does_not_matter() {
+    let state = Arc::new(CircuitBreaker::new(&BreakerPolicy { window_calls: Some(4), ..policy() }));
+    let upstream = Upstream::plays([FAIL, OK, OK, OK, FAIL], FAIL);
+    let mut service = BreakerLayer::new(Arc::clone(&state), ByFailure).layer(upstream);
+    for _ in 0..5 {
+        let _ = service.call(CALL).await;
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert_eq!(state.snapshot().status, BreakerStatus::Closed);
+    }
+    // The first failure has left the window; with this one two of the last four failed.
+    assert_eq!(service.call(CALL).await, Err(DOWN));
+    assert_eq!(state.snapshot().status, BreakerStatus::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_open_nothing_is_sent_and_held_closed_everything_is() {
+    let upstream = Upstream::always(FAIL);
+    let (state, mut service) = broken_by(upstream.clone());
+    state.hold(Some(BreakerHold::Open));
+    for _ in 0..3 {
+        assert!(matches!(service.call(CALL).await, Err(Failure::BreakerOpen(_))));
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+    }
+    assert_eq!(upstream.calls(), 0);
+    assert!(state.snapshot().held);
+    state.hold(Some(BreakerHold::Closed));
+    for _ in 0..20 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    // Let go, it begins anew: it takes as many failures as ever to open it.
+    state.hold(None);
+    for _ in 0..4 {
+        assert_eq!(service.call(CALL).await, Err(DOWN));
+    }
+    assert!(matches!(service.call(CALL).await, Err(Failure::BreakerOpen(_))));
+    assert_eq!(upstream.calls(), 24);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_let_through_before_a_hold_counts_for_nothing_after_it() {
+    let (state, mut service) = broken_by(Upstream::always(Step(Duration::from_millis(10), Err(DOWN))));
+    let before: Vec<_> = (0..4).map(|_| service.call(CALL)).collect();
+    state.hold(Some(BreakerHold::Closed));
+    state.hold(None);
+    for call in before {
+        assert_eq!(call.await, Err(DOWN));
+    }
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.status, snapshot.counts.calls), (BreakerStatus::Closed, 0));
 }

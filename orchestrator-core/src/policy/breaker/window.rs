@@ -1,112 +1,254 @@
-//! The calls of the last so many seconds, in a ring of buckets of fixed size: no allocation, however many calls.
+//! What the breaker decides on: the calls of the last so many seconds, or the last so many calls. Both are rings of a fixed
+//! size: no allocation, however many calls.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many buckets the window is cut into. A call leaves the window a bucket at a time.
-pub(crate) const BUCKETS: usize = 20;
+/// How many buckets a window of time is cut into. A call leaves it a bucket at a time.
+pub(crate) const BUCKETS: usize = 10;
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
-    calls: u32,
-    failures: u32,
+/// Calls, and how many of them went how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub calls: u32,
+    /// Those that failed.
+    pub failures: u32,
+    /// Those that took too long, whether or not they failed.
+    pub slow: u32,
+}
+
+impl Counts {
+    fn add(&mut self, call: Outcome) {
+        self.calls = self.calls.saturating_add(1);
+        self.failures = self.failures.saturating_add(u32::from(call.failed));
+        self.slow = self.slow.saturating_add(u32::from(call.slow));
+    }
+
+    fn remove(&mut self, left: Self) {
+        self.calls = self.calls.saturating_sub(left.calls);
+        self.failures = self.failures.saturating_sub(left.failures);
+        self.slow = self.slow.saturating_sub(left.slow);
+    }
+}
+
+/// How a call went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) failed: bool,
+    pub(crate) slow: bool,
 }
 
 /// Counts of a sliding window.
 #[derive(Debug)]
-pub(crate) struct Window {
-    buckets: [Bucket; BUCKETS],
-    width: u128,
-    origin: Instant,
-    current: u128,
-    calls: u32,
-    failures: u32,
+pub(crate) enum Window {
+    Time(TimeWindow),
+    Calls(CallWindow),
 }
 
 impl Window {
-    pub(crate) fn new(length: Duration, now: Instant) -> Self {
-        let width = (length.as_nanos() / BUCKETS as u128).max(1);
-        Self { buckets: [Bucket::default(); BUCKETS], width, origin: now, current: 0, calls: 0, failures: 0 }
+    pub(crate) fn of_time(length: Duration, now: Instant) -> Self {
+        Self::Time(TimeWindow::new(length, now))
     }
 
-    /// Counts a call.
-    pub(crate) fn record(&mut self, failed: bool, now: Instant) {
-        self.advance(now);
-        let failures = u32::from(failed);
-        self.calls = self.calls.saturating_add(1);
-        self.failures = self.failures.saturating_add(failures);
-        let bucket = self.bucket(self.current);
-        bucket.calls = bucket.calls.saturating_add(1);
-        bucket.failures = bucket.failures.saturating_add(failures);
+    pub(crate) fn of_calls(calls: u32) -> Self {
+        Self::Calls(CallWindow::new(calls))
     }
 
-    /// Calls and failures in the window.
-    pub(crate) fn counts(&mut self, now: Instant) -> (u32, u32) {
-        self.advance(now);
-        (self.calls, self.failures)
+    /// Counts a call; tells what is in the window then.
+    pub(crate) fn record(&mut self, call: Outcome, now: Instant) -> Counts {
+        match self {
+            Self::Time(window) => {
+                window.record(call, now);
+                window.counts
+            }
+            Self::Calls(window) => {
+                window.record(call);
+                window.counts
+            }
+        }
+    }
+
+    /// What is in the window.
+    pub(crate) fn counts(&mut self, now: Instant) -> Counts {
+        match self {
+            Self::Time(window) => {
+                window.advance(now);
+                window.counts
+            }
+            Self::Calls(window) => window.counts,
+        }
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.buckets = [Bucket::default(); BUCKETS];
-        self.calls = 0;
-        self.failures = 0;
+        match self {
+            Self::Time(window) => window.clear(),
+            Self::Calls(window) => window.clear(),
+        }
+    }
+}
+
+/// The calls of the last so many seconds.
+#[derive(Debug)]
+pub(crate) struct TimeWindow {
+    buckets: [Counts; BUCKETS],
+    width: u64,
+    origin: Instant,
+    current: u64,
+    /// When the current bucket ends: before it nothing has to be reckoned.
+    ends: Instant,
+    counts: Counts,
+}
+
+impl TimeWindow {
+    fn new(length: Duration, now: Instant) -> Self {
+        let width = (length.as_nanos() / BUCKETS as u128).max(1);
+        // A width of more than five centuries never ends.
+        let width = u64::try_from(width).unwrap_or(u64::MAX >> 1);
+        let ends = now + Duration::from_nanos(width);
+        Self { buckets: Default::default(), width, origin: now, current: 0, ends, counts: Counts::default() }
+    }
+
+    fn record(&mut self, call: Outcome, now: Instant) {
+        self.advance(now);
+        self.counts.add(call);
+        self.bucket(self.current).add(call);
+    }
+
+    fn clear(&mut self) {
+        self.buckets = Default::default();
+        self.counts = Counts::default();
     }
 
     // Threads may hand in moments that are slightly out of order: an earlier one counts into the current bucket.
     fn advance(&mut self, now: Instant) {
-        let index = now.saturating_duration_since(self.origin).as_nanos() / self.width;
+        if now < self.ends {
+            return;
+        }
+        let passed = now.saturating_duration_since(self.origin).as_nanos();
+        let index = u64::try_from(passed).unwrap_or(u64::MAX) / self.width;
         if index <= self.current {
             return;
         }
-        if index - self.current >= BUCKETS as u128 {
+        if index - self.current >= BUCKETS as u64 {
             self.clear();
         } else {
             for step in self.current + 1..=index {
                 let left = std::mem::take(self.bucket(step));
-                self.calls = self.calls.saturating_sub(left.calls);
-                self.failures = self.failures.saturating_sub(left.failures);
+                self.counts.remove(left);
             }
         }
         self.current = index;
+        let ends = Duration::from_nanos(self.width.saturating_mul(index.saturating_add(1)));
+        self.ends = self.origin.checked_add(ends).unwrap_or(now);
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "below BUCKETS")]
-    fn bucket(&mut self, index: u128) -> &mut Bucket {
-        &mut self.buckets[(index % BUCKETS as u128) as usize]
+    fn bucket(&mut self, index: u64) -> &mut Counts {
+        &mut self.buckets[(index % BUCKETS as u64) as usize]
+    }
+}
+
+/// The last so many calls, two bits each.
+#[derive(Debug)]
+pub(crate) struct CallWindow {
+    bits: Box<[u64]>,
+    length: u32,
+    next: u32,
+    counts: Counts,
+}
+
+/// Calls in a word.
+const A_WORD: u32 = u64::BITS / 2;
+
+impl CallWindow {
+    fn new(calls: u32) -> Self {
+        let length = calls.max(1);
+        let words = length.div_ceil(A_WORD) as usize;
+        Self { bits: vec![0; words].into(), length, next: 0, counts: Counts::default() }
+    }
+
+    fn record(&mut self, call: Outcome) {
+        let (word, shift) = ((self.next / A_WORD) as usize, self.next % A_WORD * 2);
+        let known = &mut self.bits[word];
+        if self.counts.calls == self.length {
+            let left = (*known >> shift) as u32;
+            self.counts.remove(Counts { calls: 1, failures: left & 1, slow: left >> 1 & 1 });
+        }
+        *known &= !(0b11 << shift);
+        *known |= (u64::from(call.failed) | u64::from(call.slow) << 1) << shift;
+        self.counts.add(call);
+        self.next = (self.next + 1) % self.length;
+    }
+
+    fn clear(&mut self) {
+        self.bits.fill(0);
+        (self.next, self.counts) = (0, Counts::default());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn calls_leave_the_window_when_it_has_passed() {
-        let start = Instant::now();
-        let mut window = Window::new(Duration::from_secs(20), start);
-        window.record(true, start);
-        window.record(false, start + Duration::from_secs(10));
-        assert_eq!(window.counts(start + Duration::from_secs(19)), (2, 1));
-        assert_eq!(window.counts(start + Duration::from_secs(20)), (1, 0));
-        assert_eq!(window.counts(start + Duration::from_secs(30)), (0, 0));
-    }
+    proptest! {
+        #[test]
+        fn the_last_so_many_calls_are_counted_and_no_others(
+            length in 1_u32..150,
+            calls in proptest::collection::vec((any::<bool>(), any::<bool>()), 0..400),
+        ) {
+            let now = Instant::now();
+            let mut window = Window::of_calls(length);
+            let mut model = VecDeque::new();
+            for (failed, slow) in calls {
+                window.record(Outcome { failed, slow }, now);
+                model.push_back((failed, slow));
+                if model.len() > length as usize {
+                    model.pop_front();
+                }
+                let count = |of: fn(&(bool, bool)) -> bool| {
+                    u32::try_from(model.iter().filter(|call| of(call)).count()).unwrap_or(0)
+                };
+                let expected = Counts { calls: count(|_| true), failures: count(|call| call.0), slow: count(|call| call.1) };
+                prop_assert_eq!(window.counts(now), expected);
+            }
+            window.clear();
+            prop_assert_eq!(window.counts(now), Counts::default());
+        }
 
-    #[test]
-    fn a_long_silence_empties_it_at_once() {
-        let start = Instant::now();
-        let mut window = Window::new(Duration::from_secs(1), start);
-        (0..50).for_each(|_| window.record(true, start));
-        assert_eq!(window.counts(start + Duration::from_secs(1_000_000)), (0, 0));
-    }
-
-    #[test]
-    fn a_moment_before_the_last_one_counts_now() {
-        let start = Instant::now();
-        let mut window = Window::new(Duration::from_secs(20), start);
-        window.record(false, start + Duration::from_secs(5));
-        window.record(true, start);
-        assert_eq!(window.counts(start + Duration::from_secs(5)), (2, 1));
+        // A bucket leaves at once, so a window is as long as it says, or shorter by less than a bucket.
+        #[test]
+        fn the_calls_of_the_last_so_many_seconds_are_counted(
+            seconds in 1_u64..100,
+            steps in proptest::collection::vec((0_u64..20_000, any::<bool>(), any::<bool>()), 1..200),
+        ) {
+            let start = Instant::now();
+            let length = Duration::from_secs(seconds);
+            let mut window = Window::of_time(length, start);
+            let (mut now, mut log) = (start, Vec::new());
+            for (wait, failed, slow) in steps {
+                now += Duration::from_millis(wait);
+                window.record(Outcome { failed, slow }, now);
+                log.push((now, failed, slow));
+                let within = |age: Duration, of: fn(bool, bool) -> bool| {
+                    log.iter().filter(|(at, failed, slow)| now - *at < age && of(*failed, *slow)).count() as u32
+                };
+                let bucket = length / BUCKETS as u32;
+                let counts = window.counts(now);
+                for (count, of) in [
+                    (counts.calls, (|_, _| true) as fn(bool, bool) -> bool),
+                    (counts.failures, |failed, _| failed),
+                    (counts.slow, |_, slow| slow),
+                ] {
+                    prop_assert!((within(length - bucket, of)..=within(length, of)).contains(&count));
+                }
+            }
+        }
     }
 }

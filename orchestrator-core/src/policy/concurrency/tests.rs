@@ -8,11 +8,11 @@ use orchestrator_types::ConcurrencyPolicy;
 use tower::{Layer, Service};
 
 use super::*;
+use crate::policy::PolicyEvent;
 use crate::policy::fixture::{CALL, Call, Failure, HANG, Recorder, Upstream, drop_after, slow};
-use crate::policy::{NoObserver, PolicyEvent};
 
-fn limited(max: u32, queue: u32, upstream: Upstream) -> (Arc<Bulkhead>, Concurrency<Upstream, NoObserver>) {
-    let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max, queue }));
+fn limited(max: u32, queue: u32, upstream: Upstream) -> (Arc<Bulkhead>, Concurrency<Upstream>) {
+    let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max, queue, adaptive: None }));
     let service = ConcurrencyLayer::new(Arc::clone(&bulkhead)).layer(upstream);
     (bulkhead, service)
 }
@@ -55,7 +55,7 @@ async fn a_call_that_may_not_wait_is_refused_though_the_queue_has_room() {
 #[tokio::test(start_paused = true)]
 async fn what_it_decided_is_told_with_its_numbers() {
     let recorder = Recorder::default();
-    let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max: 1, queue: 1 }));
+    let bulkhead = Arc::new(Bulkhead::new(&ConcurrencyPolicy { max: 1, queue: 1, adaptive: None }));
     let mut service = ConcurrencyLayer::new(bulkhead).observed_by(recorder.clone()).layer(Upstream::always(slow(10)));
     let (first, second) = (service.call(CALL), service.call(CALL));
     assert!(service.call(CALL).await.is_err());
@@ -117,11 +117,11 @@ async fn more_places_let_those_in_who_wait_and_fewer_throw_nobody_out() {
     let (bulkhead, mut service) = limited(1, 10, upstream.clone());
     let calls: Vec<_> = (0..6).map(|_| tokio::spawn(service.call(CALL))).collect();
     tokio::task::yield_now().await;
-    bulkhead.resize(&ConcurrencyPolicy { max: 3, queue: 10 });
+    bulkhead.resize(&ConcurrencyPolicy { max: 3, queue: 10, adaptive: None });
     assert_eq!(bulkhead.in_flight(), 3);
     tokio::task::yield_now().await;
     assert_eq!(upstream.in_flight(), 3);
-    bulkhead.resize(&ConcurrencyPolicy { max: 1, queue: 10 });
+    bulkhead.resize(&ConcurrencyPolicy { max: 1, queue: 10, adaptive: None });
     assert_eq!(bulkhead.in_flight(), 3);
     for call in calls {
         call.await.unwrap().unwrap();

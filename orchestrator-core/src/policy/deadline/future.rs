@@ -5,65 +5,55 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Timeout, timeout_at};
-use tower::Service;
-use tower::util::Oneshot;
 
 use crate::policy::observe::{PolicyEvent, Scope};
 use crate::policy::rejection::DeadlineExceeded;
+use crate::policy::request::Until;
+use crate::policy::timer::Timer;
 
 pin_project! {
     /// The response, or [`DeadlineExceeded`].
-    pub struct ResponseFuture<S, Req, Sc>
-    where
-        S: Service<Req>,
-    {
+    pub struct ResponseFuture<F, Sc> {
         #[pin]
-        state: State<S, Req>,
-        started: Instant,
+        state: State<F>,
+        until: Until,
         scope: Sc,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req>
-    where
-        S: Service<Req>,
-    {
-        Running { #[pin] call: Timeout<Oneshot<S, Req>> },
+    enum State<F> {
+        Running { #[pin] call: F, #[pin] timer: Timer },
         Ended,
     }
 }
 
-impl<S, Req, Sc> ResponseFuture<S, Req, Sc>
-where
-    S: Service<Req>,
-{
-    pub(super) fn new(call: Oneshot<S, Req>, started: Instant, until: Instant, scope: Sc) -> Self {
-        Self { state: State::Running { call: timeout_at(until, call) }, started, scope }
+impl<F, Sc> ResponseFuture<F, Sc> {
+    pub(super) fn new(call: F, until: Until, scope: Sc) -> Self {
+        Self { state: State::Running { call, timer: Timer::unset() }, until, scope }
     }
 }
 
-impl<S, Req, Sc> Future for ResponseFuture<S, Req, Sc>
+impl<F, Sc, Res, Err> Future for ResponseFuture<F, Sc>
 where
-    S: Service<Req>,
-    S::Error: From<DeadlineExceeded>,
+    F: Future<Output = Result<Res, Err>>,
+    Err: From<DeadlineExceeded>,
     Sc: Scope,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Result<Res, Err>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let StateProj::Running { call } = this.state.as_mut().project() else { return Poll::Pending };
-        match ready!(call.poll(cx)) {
-            Ok(result) => Poll::Ready(result),
-            Err(_elapsed) => {
-                this.scope.event(PolicyEvent::DeadlineExceeded { total: this.started.elapsed() });
-                // Whoever keeps this future does not keep what the call held.
-                this.state.set(State::Ended);
-                Poll::Ready(Err(DeadlineExceeded.into()))
-            }
+        let StateProj::Running { call, timer } = this.state.as_mut().project() else { return Poll::Pending };
+        if let Poll::Ready(result) = call.poll(cx) {
+            // Whoever keeps this future does not keep what the call held.
+            this.state.set(State::Ended);
+            return Poll::Ready(result);
         }
+        ready!(timer.poll(|| this.until.moment(), cx));
+        this.scope.event(PolicyEvent::DeadlineExceeded { total: this.until.elapsed() });
+        this.state.set(State::Ended);
+        Poll::Ready(Err(DeadlineExceeded.into()))
     }
 }

@@ -1,7 +1,7 @@
 //! The total deadline: a call ends by it, whatever the layers and the service inside do, waits included. When it passes
 //! the call inside is dropped at once, so what it held is free from that moment.
 //!
-//! Covered is the response's future; who streams a body has to bound that by himself.
+//! Covered is the response's future; for bodies that are streamed there is [`body_timeout`](super::body_timeout).
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,8 +20,8 @@
 //!
 //! # Readiness, cloning and cancellation
 //!
-//! It is always ready: waiting until the service inside is ready is part of the call, made on a clone of that service,
-//! so that the deadline bounds it too. Clones share nothing. Dropping the future drops the call inside.
+//! It is ready when the service inside is; around [`OnCall`](super::OnCall) that wait is a part of the call, and the deadline
+//! bounds it too. Clones share nothing. Dropping the future drops the call inside.
 
 mod future;
 mod layer;

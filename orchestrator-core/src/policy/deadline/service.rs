@@ -4,12 +4,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tower::Service;
-use tower::util::Oneshot;
 
 use super::ResponseFuture;
+use crate::policy::moment::Section;
 use crate::policy::observe::{NoObserver, Observe};
 use crate::policy::rejection::DeadlineExceeded;
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until};
 
 /// Bounds each call by a total deadline.
 #[derive(Debug, Clone)]
@@ -38,22 +38,24 @@ impl<S, O> Deadline<S, O> {
 
 impl<S, O, Req> Service<Req> for Deadline<S, O>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req>,
     S::Error: From<DeadlineExceeded>,
     Req: PolicyRequest,
     O: Observe<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Req, O::Scope>;
+    type Future = ResponseFuture<S::Future, O::Scope>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
+        // From here to the service itself it is one moment.
+        let _moment = Section::open();
         let scope = self.observer.scope(&request);
-        let (started, until) = deadline(&request, self.total);
-        ResponseFuture::new(Oneshot::new(self.inner.clone(), request), started, until, scope)
+        let until = Until::of(&request, self.total);
+        ResponseFuture::new(self.inner.call(request), until, scope)
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
 use super::*;
-use crate::policy::PolicyEvent;
 use crate::policy::fixture::{CALL, Call, Failure, HANG, Recorder, Step, Upstream, slow};
+use crate::policy::{OnCall, PolicyEvent};
 
 const TOTAL: Duration = Duration::from_millis(500);
 
@@ -25,7 +25,7 @@ async fn inv_18_an_upstream_that_never_answers_is_left_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn inv_18_waiting_for_readiness_counts() {
-    let service = DeadlineLayer::new(TOTAL).layer(Upstream::never_ready());
+    let service = DeadlineLayer::new(TOTAL).layer(OnCall::new(Upstream::never_ready()));
     let start = Instant::now();
     assert_eq!(service.oneshot(CALL).await, Err(Failure::Deadline));
     assert_eq!(start.elapsed(), TOTAL);

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
-use tower::util::Oneshot;
 
 use super::state::Waiting;
 use crate::policy::observe::{PolicyEvent, Scope};
@@ -32,7 +31,7 @@ pin_project! {
     {
         Refused { rejection: RateLimited },
         Waiting { waiting: Waiting, #[pin] sleep: Sleep, call: Option<(S, Req)>, since: Instant, until: Instant, scope: Sc },
-        Running { #[pin] call: Oneshot<S, Req> },
+        Running { #[pin] call: S::Future },
         Ended,
     }
 }
@@ -45,6 +44,7 @@ where
         Self { state: State::Refused { rejection } }
     }
 
+    /// The call is made on `service`, which is ready, when its turn has come.
     pub(super) fn waiting(
         service: S,
         request: Req,
@@ -57,8 +57,8 @@ where
         Self { state: State::Waiting { waiting, sleep, call: Some((service, request)), since, until, scope } }
     }
 
-    pub(super) fn running(service: S, request: Req) -> Self {
-        Self { state: State::Running { call: Oneshot::new(service, request) } }
+    pub(super) fn running(call: S::Future) -> Self {
+        Self { state: State::Running { call } }
     }
 }
 
@@ -89,8 +89,10 @@ where
                     match waiting.take() {
                         Ok(_) => {
                             scope.event(PolicyEvent::RateLimitWaited { wait: now.saturating_duration_since(*since) });
-                            let Some((service, request)) = call.take() else { return Poll::Pending };
-                            this.state.set(State::Running { call: Oneshot::new(service, request) });
+                            let Some((mut service, request)) = call.take() else { return Poll::Pending };
+                            // The turn is over before the call begins: the next one in the queue moves up.
+                            let call = service.call(request);
+                            this.state.set(State::Running { call });
                         }
                         Err(wait) if wait > until.saturating_duration_since(now) => {
                             scope.event(PolicyEvent::RateLimitRejected { retry_after: wait });

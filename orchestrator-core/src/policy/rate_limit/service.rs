@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tower::Service;
 
 use super::{Limiter, ResponseFuture};
+use crate::policy::moment;
 use crate::policy::observe::{NoObserver, Observe, PolicyEvent, Scope};
 use crate::policy::rejection::RateLimited;
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until, taken};
 
 /// Bounds how often a service is called.
 #[derive(Debug, Clone)]
@@ -49,29 +49,30 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req, O::Scope>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
         let Some(limiter) = &self.limiter else {
-            return ResponseFuture::running(self.inner.clone(), request);
+            return ResponseFuture::running(self.inner.call(request));
         };
         let scope = self.observer.scope(&request);
         let wait = match limiter.admit() {
             Ok(remaining) => {
                 scope.event(PolicyEvent::RateLimitAdmitted { remaining });
-                return ResponseFuture::running(self.inner.clone(), request);
+                return ResponseFuture::running(self.inner.call(request));
             }
             Err(wait) => wait,
         };
         if let Some(longest) = self.longest_wait
             && request.may_wait()
         {
-            let (_, until) = deadline(&request, longest);
-            let now = Instant::now();
+            let until = Until::of(&request, longest).moment();
+            let now = moment::now();
             if wait <= until.saturating_duration_since(now) {
-                return ResponseFuture::waiting(self.inner.clone(), request, limiter.queue(), now, until, scope);
+                let waiting = limiter.queue();
+                return ResponseFuture::waiting(taken(&mut self.inner), request, waiting, now, until, scope);
             }
         }
         scope.event(PolicyEvent::RateLimitRejected { retry_after: wait });

@@ -1,71 +1,19 @@
-//! The limiter: governor's exact GCRA over tokio's clock, a cell that can be read without spending, and the turnstile
-//! of those who wait.
+//! The limiter: a token bucket of one's own or one that nodes share, and the turnstile of those who wait.
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use governor::clock::Clock;
-use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
-use governor::state::StateStore;
-use governor::state::direct::NotKeyed;
-use governor::{Quota, RateLimiter};
 use orchestrator_types::RateLimitPolicy;
-use tokio::time::Instant;
 
+use super::gcra::{Gcra, TokioClock};
+use super::lease::{Keeper, LimitKey, SharedLimit, Stock, Taken};
 use crate::policy::places::{Entered, Place, Places, Turn};
-
-/// No cell refills slower than once a day, and no limiter spans more than about a century: governor multiplies the two
-/// in nanoseconds of 64 bits.
-const SLOWEST: u64 = 86_400_000_000_000;
-const LONGEST_SPAN: u64 = 1 << 61;
-
-/// governor's clock over tokio's, so that deadlines and paused tests hold.
-#[derive(Debug, Clone, Copy)]
-pub struct TokioClock {
-    origin: Instant,
-}
-
-impl TokioClock {
-    fn new() -> Self {
-        Self { origin: Instant::now() }
-    }
-}
-
-impl Clock for TokioClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        let passed = Instant::now().saturating_duration_since(self.origin);
-        Nanos::new(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX >> 1))
-    }
-}
-
-/// GCRA's one number, the theoretical arrival time of the next call. Shared, so that it can be read beside governor.
-#[derive(Debug, Clone, Default)]
-struct Cell(Arc<AtomicU64>);
-
-impl StateStore for Cell {
-    type Key = NotKeyed;
-
-    fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let mut before = self.0.load(Ordering::Acquire);
-        loop {
-            let (outcome, after) = decide((before != 0).then(|| Nanos::new(before)))?;
-            match self.0.compare_exchange_weak(before, after.as_u64(), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Ok(outcome),
-                Err(now) => before = now,
-            }
-        }
-    }
-}
+use crate::policy::sync::{Mutex, PoisonError};
 
 /// What the rate limit looks like from outside, for `RateLimit` headers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,20 +28,25 @@ pub struct RateLimitSnapshot {
     pub per_second: f64,
 }
 
-/// A token bucket, shared by all calls of a lane.
+/// A token bucket, shared by all calls of a lane; and by all nodes, where it is made so.
 ///
-/// Over any time it admits at most `burst` + `per_second` × seconds calls.
+/// Over any time it admits at most `burst` + `per_second` × seconds calls. Of a shared one that is true of all nodes together,
+/// and the lots of tokens that they hold.
 pub struct Limiter<C: Clock<Instant = Nanos> = TokioClock> {
-    governor: RateLimiter<NotKeyed, Cell, C, StateInformationMiddleware>,
-    cell: Cell,
-    // governor counts from here.
-    start: u64,
-    period: u64,
-    burst: u32,
-    per_second: f64,
+    own: Gcra<C>,
+    shared: Option<Box<Shared>>,
     // Who waits, goes one after the other: only the first one looks at the limit.
-    turnstile: Arc<Places>,
+    // Made when the first one waits: most limits are never waited for.
+    turnstile: OnceLock<Arc<Places>>,
     waiting: AtomicU32,
+}
+
+/// The part of a limit that nodes share.
+struct Shared {
+    keeper: Keeper,
+    stock: Arc<Stock>,
+    /// What this node may do while the others cannot be asked, and between how many nodes that is the share.
+    share: Mutex<(u32, Gcra)>,
 }
 
 impl Limiter {
@@ -102,99 +55,128 @@ impl Limiter {
         Self::with_clock(policy, TokioClock::new())
     }
 
+    /// A rested limit of `burst` calls at once and `per_second` sustained, to be shared.
+    pub fn per_second(per_second: f64, burst: u32) -> Arc<Self> {
+        Arc::new(Self::around(Gcra::new(per_second, burst)))
+    }
+
+    /// A limit that the lane's calls on all nodes share.
+    pub fn shared(policy: &RateLimitPolicy, keeper: &Keeper, lane: LimitKey) -> Self {
+        let mut limiter = Self::new(policy);
+        let limit = SharedLimit { lane, period: limiter.own.period(), burst: limiter.own.burst() };
+        let nodes = keeper.nodes();
+        let share = Mutex::new((nodes, limiter.share(nodes)));
+        limiter.shared = Some(Box::new(Shared { keeper: keeper.clone(), stock: keeper.stock(limit), share }));
+        limiter
+    }
+
     /// A limit with other numbers, where what was spent of this one's burst stays spent.
     pub(crate) fn adapt(&self, policy: &RateLimitPolicy) -> Self {
-        let adapted = Self::new(policy);
-        let spent = u64::from(self.burst - self.snapshot().remaining.min(self.burst)).min(u64::from(adapted.burst));
-        if spent > 0 {
-            let next = adapted.now().saturating_add(spent.saturating_mul(adapted.period));
-            adapted.cell.0.store(next, Ordering::Release);
+        let mut adapted = Self::around(self.own.adapt(policy.per_second, policy.burst));
+        if let Some(shared) = &self.shared {
+            let lane = shared.stock.lane().clone();
+            let limit = SharedLimit { lane, period: adapted.own.period(), burst: adapted.own.burst() };
+            let nodes = shared.keeper.nodes();
+            let (stock, share) = (shared.keeper.stock(limit), Mutex::new((nodes, adapted.share(nodes))));
+            adapted.shared = Some(Box::new(Shared { keeper: shared.keeper.clone(), stock, share }));
         }
         adapted
+    }
+
+    /// This node's share between so many.
+    fn share(&self, nodes: u32) -> Gcra {
+        Gcra::new(self.own.per_second() / f64::from(nodes), (self.own.burst() / nodes).max(1))
     }
 }
 
 impl<C: Clock<Instant = Nanos>> Limiter<C> {
     fn with_clock(policy: &RateLimitPolicy, clock: C) -> Self {
-        let period = period(policy.per_second);
-        let most = u32::try_from(LONGEST_SPAN / period).unwrap_or(u32::MAX).max(1);
-        let burst = NonZeroU32::new(policy.burst.min(most)).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(Duration::from_nanos(period))
-            // A period is at least a nanosecond, so there always is a quota; this one is the strictest.
-            .unwrap_or_else(|| Quota::per_hour(NonZeroU32::MIN))
-            .allow_burst(burst);
-        let cell = Cell::default();
-        let start = clock.now().as_u64();
-        let governor = RateLimiter::new(quota, cell.clone(), clock);
-        Self {
-            governor,
-            cell,
-            start,
-            period,
-            burst: burst.get(),
-            per_second: policy.per_second,
-            turnstile: Places::new(1, u32::MAX),
-            waiting: AtomicU32::new(0),
-        }
+        Self::around(Gcra::with_clock(policy.per_second, policy.burst, clock))
     }
 
-    /// What it looks like now. Spends nothing.
+    fn around(own: Gcra<C>) -> Self {
+        Self { own, shared: None, turnstile: OnceLock::new(), waiting: AtomicU32::new(0) }
+    }
+
+    /// What it looks like now. Spends nothing. Of a shared one it shows what this node could admit at once.
     pub fn snapshot(&self) -> RateLimitSnapshot {
-        let ahead = self.ahead();
-        let span = self.period.saturating_mul(u64::from(self.burst));
-        let remaining = u32::try_from(span.saturating_sub(ahead) / self.period).unwrap_or(u32::MAX);
-        RateLimitSnapshot {
-            limit: self.burst,
-            remaining: remaining.min(self.burst),
-            reset: Duration::from_nanos(ahead),
-            per_second: self.per_second,
+        let own = self.own.snapshot();
+        match &self.shared {
+            Some(shared) => RateLimitSnapshot { remaining: shared.stock.tokens().min(own.limit), ..own },
+            None => own,
         }
     }
 
     /// How long until a call that comes now would be admitted, behind all who wait already; zero if at once. Spends
     /// nothing.
     pub fn wait(&self) -> Duration {
-        let tolerance = self.period.saturating_mul(u64::from(self.burst.saturating_sub(1)));
-        let behind = self.period.saturating_mul(u64::from(self.waiting.load(Ordering::Relaxed)));
-        Duration::from_nanos(self.ahead().saturating_sub(tolerance).saturating_add(behind))
-    }
-
-    /// Admits a call that finds nobody waiting: how many could follow at once, or how long it would have to wait.
-    pub(crate) fn admit(&self) -> Result<u32, Duration> {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            return Err(self.wait().max(Duration::from_nanos(self.period)));
-        }
-        self.take()
-    }
-
-    /// Admits the first of those who wait.
-    pub(crate) fn take(&self) -> Result<u32, Duration> {
-        match self.governor.check() {
-            Ok(state) => Ok(state.remaining_burst_capacity()),
-            Err(until) => Err(until.wait_time_from(self.governor.clock().now())),
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        match &self.shared {
+            Some(shared) => shared.stock.wait().saturating_add(self.own.period().saturating_mul(waiting)),
+            None => self.own.wait(waiting),
         }
     }
 
-    /// How far the next theoretical arrival lies ahead, in nanoseconds.
-    fn ahead(&self) -> u64 {
-        self.cell.0.load(Ordering::Acquire).saturating_sub(self.now())
-    }
-
-    /// Now, as governor counts.
-    fn now(&self) -> u64 {
-        self.governor.clock().now().as_u64().saturating_sub(self.start)
+    /// Whether it is as good as new, and nobody waits.
+    pub(crate) fn rested(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+            && match &self.shared {
+                Some(shared) => shared.stock.stale(),
+                None => self.own.rested(),
+            }
     }
 
     /// Takes a turn behind all who wait.
     pub(crate) fn queue(self: &Arc<Self>) -> Waiting<C> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let (turn, place) = match self.turnstile.enter(true) {
+        let (turn, place) = match self.turnstile.get_or_init(|| Places::new(1, u32::MAX)).enter(true) {
             Entered::Place(place, ..) => (None, Some(place)),
             Entered::Turn(turn) => (Some(turn), None),
             // Not with a queue that has no bound of its own; the token is then raced for.
             Entered::Full { .. } => (None, None),
         };
         Waiting { limiter: Arc::clone(self), turn, place }
+    }
+
+    /// Admits a call that finds nobody waiting: how many could follow at once, or how long it would have to wait.
+    pub(crate) fn admit(&self) -> Result<u32, Duration> {
+        match self.behind() {
+            Some(wait) => Err(wait),
+            None => self.take(),
+        }
+    }
+
+    /// Admits the first of those who wait.
+    pub(crate) fn take(&self) -> Result<u32, Duration> {
+        match &self.shared {
+            Some(shared) => self.take_shared(shared),
+            None => self.own.take(),
+        }
+    }
+
+    fn take_shared(&self, shared: &Shared) -> Result<u32, Duration> {
+        let (taken, low) = shared.stock.take();
+        if low {
+            shared.keeper.want(&shared.stock);
+        }
+        match taken {
+            Taken::Token(left) => Ok(left),
+            Taken::Empty(wait) => Err(wait),
+            Taken::Away => {
+                let nodes = shared.keeper.nodes();
+                let mut share = shared.share.lock().unwrap_or_else(PoisonError::into_inner);
+                if share.0 != nodes {
+                    let (per_second, burst) = (self.own.per_second() / f64::from(nodes), self.own.burst() / nodes);
+                    *share = (nodes, share.1.adapt(per_second, burst.max(1)));
+                }
+                share.1.take()
+            }
+        }
+    }
+
+    /// How long who comes now has to wait at least, if somebody waits already.
+    fn behind(&self) -> Option<Duration> {
+        (self.waiting.load(Ordering::Relaxed) > 0).then(|| self.wait().max(self.own.period()))
     }
 }
 
@@ -230,21 +212,11 @@ impl<C: Clock<Instant = Nanos>> Drop for Waiting<C> {
 impl<C: Clock<Instant = Nanos>> fmt::Debug for Limiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
-            .field("burst", &self.burst)
-            .field("per_second", &self.per_second)
+            .field("burst", &self.own.burst())
+            .field("per_second", &self.own.per_second())
+            .field("shared", &self.shared.is_some())
             .finish_non_exhaustive()
     }
-}
-
-/// Nanoseconds a call, rounded up: the limit is never exceeded, not even by a rounding.
-fn period(per_second: f64) -> u64 {
-    let nanos = (1e9 / per_second).ceil();
-    if nanos.is_nan() || nanos <= 0.0 {
-        return SLOWEST;
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, then it is clamped")]
-    let nanos = nanos as u64;
-    nanos.clamp(1, SLOWEST)
 }
 
 #[cfg(test)]
@@ -254,6 +226,7 @@ mod tests {
     use governor::clock::FakeRelativeClock;
     use proptest::prelude::*;
 
+    use super::super::gcra::period;
     use super::*;
 
     fn policy(per_second: f64, burst: u32) -> RateLimitPolicy {

@@ -2,11 +2,12 @@
 //! of its load. After Finagle's: every call earns a part of a retry, every retry spends a whole one.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::policy::sync::atomic::{AtomicU64, Ordering};
+use crate::policy::sync::{Mutex, PoisonError};
 
 /// One retry, in the unit that is counted.
 const TOKEN: u64 = 1_000_000;

@@ -16,7 +16,7 @@ use super::state::{Attempt, Next, Plan};
 use crate::policy::backoff::Schedule;
 use crate::policy::classify::{Class, Classify};
 use crate::policy::observe::{AttemptEnd, PolicyEvent, Scope, WaitReason};
-use crate::policy::request::{PolicyRequest, deadline};
+use crate::policy::request::{PolicyRequest, Until};
 
 pin_project! {
     /// The result of the last attempt.
@@ -31,11 +31,11 @@ pin_project! {
         running: Running<Sc>,
         // A retry that is paid for and not made yet.
         paid: Paid,
-        service: S,
-        request: Req,
+        // What a further attempt is made with, if there can be one.
+        again: Option<(S, Req)>,
         plan: Arc<Plan<B>>,
         classify: C,
-        until: Option<Instant>,
+        until: Option<Until>,
         waited: Duration,
     }
 }
@@ -46,8 +46,8 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        Start,
-        Attempt { #[pin] call: Oneshot<S, Req> },
+        First { #[pin] call: S::Future },
+        Again { #[pin] call: Oneshot<S, Req> },
         Waiting { #[pin] sleep: Sleep, since: Instant, reason: WaitReason },
         Ended,
     }
@@ -63,7 +63,9 @@ struct Running<Sc: Scope> {
 impl<Sc: Scope> Running<Sc> {
     fn start(&mut self, wait: Duration, reason: Option<WaitReason>) {
         self.number += 1;
-        self.started = Some(Instant::now());
+        if Sc::LISTENS {
+            self.started = Some(Instant::now());
+        }
         self.scope.event(PolicyEvent::AttemptStarted { number: self.number, wait, reason });
     }
 
@@ -95,24 +97,22 @@ impl Drop for Paid {
 
 impl<S, Req, C, Sc, B> ResponseFuture<S, Req, C, Sc, B>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     Req: PolicyRequest,
     Sc: Scope,
 {
-    pub(super) fn new(service: S, request: Req, plan: Arc<Plan<B>>, classify: C, scope: Sc) -> Self {
-        // Read only when there can be a retry at all.
-        let until = plan.total.filter(|_| plan.max_attempts > 1).map(|total| deadline(&request, total).1);
-        Self {
-            state: State::Start,
-            running: Running { scope, number: 0, started: None },
-            paid: Paid::default(),
-            service,
-            request,
-            plan,
-            classify,
-            until,
-            waited: Duration::ZERO,
-        }
+    /// Makes the first attempt, on `service`, which is ready.
+    pub(super) fn new(service: &mut S, request: Req, plan: Arc<Plan<B>>, classify: C, scope: Sc) -> Self {
+        let mut running = Running { scope, number: 0, started: None };
+        running.start(Duration::ZERO, None);
+        let (again, until, call) = if plan.max_attempts > 1 && request.retry_allowed() {
+            let until = plan.total.map(|total| Until::of(&request, total));
+            (Some((service.clone(), request.clone())), until, service.call(request))
+        } else {
+            (None, None, service.call(request))
+        };
+        let state = State::First { call };
+        Self { state, running, paid: Paid::default(), again, plan, classify, until, waited: Duration::ZERO }
     }
 }
 
@@ -129,54 +129,51 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let call = match this.state.as_mut().project() {
-                StateProj::Start => {
-                    this.running.start(Duration::ZERO, None);
-                    Oneshot::new(this.service.clone(), this.request.clone())
-                }
+            let result = match this.state.as_mut().project() {
+                StateProj::First { call } => ready!(call.poll(cx)),
+                StateProj::Again { call } => ready!(call.poll(cx)),
                 StateProj::Waiting { sleep, since, reason } => {
                     ready!(sleep.poll(cx));
+                    // Without what it takes there would have been no wait.
+                    let Some((service, request)) = this.again.as_ref() else { return Poll::Pending };
                     this.paid.0 = None;
                     this.running.start(since.elapsed(), Some(*reason));
-                    Oneshot::new(this.service.clone(), this.request.clone())
-                }
-                StateProj::Attempt { call } => {
-                    let result = ready!(call.poll(cx));
-                    // The attempt is gone, with all it held, before the wait for the next one begins.
-                    this.state.set(State::Ended);
-                    let class = this.classify.classify(result.as_ref());
-                    this.running.end(AttemptEnd::Result(class));
-                    if class == Class::Success {
-                        return Poll::Ready(result);
-                    }
-                    let attempt = Attempt {
-                        number: this.running.number,
-                        class,
-                        idempotent: this.request.idempotent(),
-                        allowed: this.request.retry_allowed(),
-                        previous: *this.waited,
-                        left: this.until.map(|until| until.saturating_duration_since(Instant::now())),
-                    };
-                    match this.plan.next(attempt, &mut fastrand::Rng::new()) {
-                        Next::Return => return Poll::Ready(result),
-                        Next::GiveUp(reason) => {
-                            let attempts = attempt.number;
-                            this.running.scope.event(PolicyEvent::GaveUp { reason, attempts });
-                            return Poll::Ready(result);
-                        }
-                        Next::Again { delay, reason } => {
-                            this.paid.0 = Some(Arc::clone(&this.plan.budget));
-                            *this.waited = delay;
-                            let number = attempt.number + 1;
-                            this.running.scope.event(PolicyEvent::RetryScheduled { number, delay, reason });
-                            this.state.set(State::Waiting { sleep: sleep(delay), since: Instant::now(), reason });
-                            continue;
-                        }
-                    }
+                    let call = Oneshot::new(service.clone(), request.clone());
+                    this.state.set(State::Again { call });
+                    continue;
                 }
                 StateProj::Ended => return Poll::Pending,
             };
-            this.state.set(State::Attempt { call });
+            // The attempt is gone, with all it held, before the wait for the next one begins.
+            this.state.set(State::Ended);
+            let class = this.classify.classify(result.as_ref());
+            this.running.end(AttemptEnd::Result(class));
+            if class == Class::Success {
+                return Poll::Ready(result);
+            }
+            let attempt = Attempt {
+                number: this.running.number,
+                class,
+                idempotent: this.again.as_ref().is_some_and(|(_, request)| request.idempotent()),
+                allowed: this.again.is_some(),
+                previous: *this.waited,
+                left: this.until.map(|until| until.left()),
+            };
+            match this.plan.next(attempt, &mut fastrand::Rng::new()) {
+                Next::Return => return Poll::Ready(result),
+                Next::GiveUp(reason) => {
+                    let attempts = attempt.number;
+                    this.running.scope.event(PolicyEvent::GaveUp { reason, attempts });
+                    return Poll::Ready(result);
+                }
+                Next::Again { delay, reason } => {
+                    this.paid.0 = Some(Arc::clone(&this.plan.budget));
+                    *this.waited = delay;
+                    let number = attempt.number + 1;
+                    this.running.scope.event(PolicyEvent::RetryScheduled { number, delay, reason });
+                    this.state.set(State::Waiting { sleep: sleep(delay), since: Instant::now(), reason });
+                }
+            }
         }
     }
 }

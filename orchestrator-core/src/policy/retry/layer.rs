@@ -32,6 +32,12 @@ impl<C> RetryLayer<C> {
         Self { plan: Arc::new(plan), classify, observer: NoObserver }
     }
 
+    /// Makes at most `attempts` attempts in all, within `budget`, with the waits of a policy without numbers; `classify` tells
+    /// what is a failure.
+    pub fn attempts(attempts: u32, budget: Arc<Budget>, classify: C) -> Self {
+        Self::new(&RetryPolicy { max_attempts: attempts, ..RetryPolicy::default() }, budget, classify)
+    }
+
     /// Makes each call once. Attempts are told to the observer, and calls earn `budget`, as with retries.
     pub fn never(budget: Arc<Budget>, classify: C) -> Self {
         Self::new(&RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }, budget, classify)

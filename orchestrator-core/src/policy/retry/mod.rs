@@ -7,9 +7,10 @@
 //! ```
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU32, Ordering};
+//! use std::time::Duration;
 //! use orchestrator_core::policy::retry::{Budget, RetryLayer};
 //! use orchestrator_core::policy::ClassifyErrors;
-//! use orchestrator_types::RetryPolicy;
+//! use orchestrator_core::policy::backoff::Exponential;
 //! use tower::{BoxError, Layer, ServiceExt, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -21,16 +22,18 @@
 //!         calls => Ok(calls),
 //!     }
 //! });
-//! let policy = RetryPolicy { initial_ms: 1, ..Default::default() };
-//! let service = RetryLayer::new(&policy, Arc::new(Budget::new(policy.budget_ratio)), ClassifyErrors).layer(flaky);
+//! // Three attempts, at most one retry in five calls, and no wait longer than a second.
+//! let waits = Exponential { initial: Duration::from_millis(1), max: Duration::from_secs(1), ..Exponential::default() };
+//! let retry = RetryLayer::attempts(3, Arc::new(Budget::new(0.2)), ClassifyErrors).scheduled_by(waits);
+//! let service = retry.layer(flaky);
 //! assert_eq!(service.oneshot(http::Request::new(())).await.unwrap(), 1);
 //! # }
 //! ```
 //!
 //! # Readiness, cloning and cancellation
 //!
-//! It is always ready: each attempt waits on a clone of its own until the service inside is ready, and is then made with
-//! a clone of the request. Clones share the budget. Dropping the future drops the attempt; a retry that was taken out of
+//! It is ready when the service inside is; each further attempt waits on a clone of its own until that is ready, and is then
+//! made with a clone of the request. Clones share the budget. Dropping the future drops the attempt; a retry that was taken out of
 //! the budget and not yet made goes back into it.
 
 mod budget;

@@ -61,8 +61,8 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req, C, O::Scope, B>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
@@ -70,6 +70,6 @@ where
             self.plan.budget.deposit();
         }
         let scope = self.observer.scope(&request);
-        ResponseFuture::new(self.inner.clone(), request, Arc::clone(&self.plan), self.classify.clone(), scope)
+        ResponseFuture::new(&mut self.inner, request, Arc::clone(&self.plan), self.classify.clone(), scope)
     }
 }

@@ -1,0 +1,1 @@
+//! Nothing in here: the benchmarks are in `benches/`.
