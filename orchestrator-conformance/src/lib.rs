@@ -49,7 +49,11 @@
 
 mod clock;
 pub mod connector;
+<<<<<<< HEAD
 pub mod payload;
+=======
+pub mod servers;
+>>>>>>> main
 pub mod store;
 
 pub use clock::ManualClock;

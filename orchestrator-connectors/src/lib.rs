@@ -1,5 +1,5 @@
-//! The ways out behind the egress guard: the connector kinds `http`, `smtp` and `s3`, the callback transport, and the way to
-//! a vault.
+//! The ways out behind the egress guard: the connector kinds `http`, `stripe`, `smtp` and `s3`, the callback transport, and
+//! the way to a vault.
 //!
 //! **The one rule:** nothing in here opens a connection but [`egress::EgressClient`].
 
@@ -8,6 +8,7 @@ pub mod egress;
 pub mod http;
 pub mod s3;
 pub mod smtp;
+pub mod stripe;
 pub mod vault;
 
 pub use callback::HttpCallbacks;
@@ -15,4 +16,5 @@ pub use egress::{EgressClient, EgressPolicy};
 pub use http::HttpKind;
 pub use s3::S3Kind;
 pub use smtp::SmtpKind;
+pub use stripe::StripeKind;
 pub use vault::{Vault, VaultAuth, VaultOptions};

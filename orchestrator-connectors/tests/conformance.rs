@@ -48,6 +48,14 @@ impl Http {
     }
 }
 
+impl Http {
+    /// The URL of the upstream as it was last told, or of nobody.
+    fn base(&self) -> String {
+        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
+        format!("http://{}", if away { self.nobody.local_addr().unwrap() } else { self.address })
+    }
+}
+
 #[async_trait]
 impl ConnectorHarness for Http {
     fn kind(&self) -> Arc<dyn ConnectorKind> {
@@ -56,10 +64,8 @@ impl ConnectorHarness for Http {
     }
 
     fn settings(&self) -> Value {
-        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
-        let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
         let mut settings = json!({
-            "base_url": format!("http://{address}/api"), "idempotency_header": "Idempotency-Key", "webhook_path": "/in",
+            "base_url": format!("{}/api", self.base()), "idempotency_header": "Idempotency-Key", "webhook_path": "/in",
             "health_path": "/healthz",
             "operations": {"refund": {"method": "POST", "path": "/v1/charges/{charge}/refunds"}},
         });
@@ -86,7 +92,7 @@ impl ConnectorHarness for Http {
     fn samples(&self) -> Vec<Sample> {
         let request = json!({"method": "GET", "path": "/v1/invoices", "query": {"limit": 5}});
         let refused = vec![
-            (json!({"method": "FETCH", "path": "/"}), "/method"),
+            (json!({"method": "fetch", "path": "/"}), "/method"),
             (json!({"method": "GET", "path": "/../x"}), "/path"),
             (json!({"method": "GET", "path": "/", "headers": {"Host": "evil"}}), "/headers/Host"),
             (json!({"method": "GET", "path": "/", "no-such-field": 1}), "/no-such-field"),
@@ -183,6 +189,9 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
     }
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[path = "conformance/stripe.rs"]
+mod stripe;
 
 mod with_a_bearer_token {
     use super::Http;

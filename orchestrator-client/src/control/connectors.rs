@@ -1,6 +1,6 @@
 //! Connectors: the kinds that a server has, and how a workspace's connectors stand.
 
-use orchestrator_types::{ConnectorCheck, ConnectorKindView, Name};
+use orchestrator_types::{ConnectorCheck, ConnectorKindView, Name, OperationView};
 
 use super::workspace::Workspace;
 use crate::client::Client;
@@ -16,6 +16,14 @@ impl Client {
 }
 
 impl Workspace {
+    /// Every operation of a connector: those of its kind, and those that its settings name.
+    pub fn operations(&self, connector: &Name) -> List<OperationView> {
+        List::new(
+            &self.client,
+            Call::get("list_operations", self.path(["connectors", connector.as_str(), "operations"])),
+        )
+    }
+
     /// Asks a connector's upstream whether it would serve a call. That it would not is told in the answer.
     ///
     /// # Errors

@@ -261,6 +261,8 @@ async fn dead_letters_the_inbox_and_the_records_are_reached() {
     assert!(client.connector_kinds().await.unwrap().items.is_empty());
     assert_eq!(ws.check_connector(&"billing-api".parse().unwrap()).await.unwrap().health, ConnectorHealth::Failed);
 
+    assert!(ws.operations(&"billing-api".parse().unwrap()).await.unwrap().items.is_empty());
+
     let base = "/workspaces/buildos-dev";
     let inbox = InboxId::from_bits(7);
     let seen: Vec<_> = server.seen().iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
@@ -280,6 +282,7 @@ async fn dead_letters_the_inbox_and_the_records_are_reached() {
             "GET /audit/verify".to_owned(),
             "GET /connector-kinds".to_owned(),
             format!("POST {base}/connectors/billing-api/check"),
+            format!("GET {base}/connectors/billing-api/operations"),
         ]
     );
 }

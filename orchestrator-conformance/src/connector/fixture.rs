@@ -63,9 +63,11 @@ pub(super) fn connector_with(harness: &impl ConnectorHarness, slots: SecretSlots
     registry.build(&kind, &settings, slots).expect("the kind is registered").expect("good settings build a connector")
 }
 
-/// Every operation of the harness's kind.
+/// Every operation of a connector of the harness: those of its kind, and those that its settings name.
 pub(super) fn described(harness: &impl ConnectorHarness) -> Vec<OperationDescription> {
-    harness.kind().describe().operations
+    let mut operations = harness.kind().describe().operations;
+    operations.extend(connector(harness).operations());
+    operations
 }
 
 /// The operations to try; there is one at least, or nothing would be proved.

@@ -4,7 +4,7 @@
 use orchestrator_core::connector::{CallErrorKind, Idempotency, PlanError, Sent};
 use serde_json::json;
 
-use super::fixture::{connector, context, mutations, odd_values, pointers, samples, told};
+use super::fixture::{connector, context, described, mutations, odd_values, pointers, samples, told};
 use super::{ConnectorHarness, Told};
 
 const UNKNOWN: &str = "no-such-operation";
@@ -47,9 +47,9 @@ pub async fn an_unknown_operation_is_refused(harness: &impl ConnectorHarness) {
 /// What the kind tells of an operation holds for its calls: only then may callers rely on it.
 pub async fn a_plan_agrees_with_what_the_operation_tells(harness: &impl ConnectorHarness) {
     told(harness, Told::Succeed).await;
-    let (connector, description) = (connector(harness), harness.kind().describe());
+    let (connector, described) = (connector(harness), described(harness));
     for sample in samples(harness) {
-        let Some(known) = description.operations.iter().find(|known| known.name == sample.operation) else { continue };
+        let Some(known) = described.iter().find(|known| known.name == sample.operation) else { continue };
         let plan = connector.plan(sample.operation, &sample.input).expect("a good input");
         match known.idempotency {
             Idempotency::Always | Idempotency::ByKey => assert!(plan.idempotent, "{}", sample.operation),

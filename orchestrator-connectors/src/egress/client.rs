@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use orchestrator_core::connector::{CallError, CallErrorKind, Sent};
-use url::Url;
+use url::{Host, Url};
 
 use super::answer::{EgressAnswer, EgressLimits};
 use super::names::{Lookup, NameError, Names, SystemLookup};
 use super::policy::{EgressPolicy, EgressRefusal, Forbidden};
 use super::resolver::GuardedResolver;
+use super::transport::{Transport, TransportError};
 
 /// TCP and TLS together; the attempt's own deadline is usually shorter.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ pub struct EgressError(#[from] reqwest::Error);
 
 /// Sends requests to where the policy lets them go, and reads answers within bounds.
 ///
-/// Follows no redirect, repeats nothing, uses no proxy, inflates no body, speaks HTTP/1.1 (over HTTP/2 all tenants
+/// Follows no redirect, repeats nothing, uses no proxy of the environment, inflates no body, speaks HTTP/1.1 (over HTTP/2 all tenants
 /// would share one connection to a host, and one body that nobody reads would stop them all).
 ///
 /// Cloning is cheap and shares the pool of connections. An install needs one.
@@ -42,6 +44,8 @@ pub struct EgressClient(Arc<Inner>);
 struct Inner {
     policy: EgressPolicy,
     names: Names,
+    /// What all calls go through; if there is one, `elsewhere` knows it and makes all of them.
+    proxy: Option<Url>,
     elsewhere: reqwest::Client,
     /// One for each port of the install's own, since a resolver is not told the port.
     own_ports: HashMap<u16, reqwest::Client>,
@@ -79,13 +83,38 @@ impl EgressClient {
         apply: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, EgressError> {
         let names = Names::new(lookup);
-        let client = |port| apply(build(GuardedResolver::new(names.clone(), policy.clone(), port))).build();
+        let client = |port| apply(base(GuardedResolver::new(names.clone(), policy.clone(), port))).build();
         let elsewhere = client(0)?;
         let mut own_ports = HashMap::new();
         for port in policy.own_ports() {
             own_ports.insert(port, client(port)?);
         }
-        Ok(Self(Arc::new(Inner { policy, names, elsewhere, own_ports })))
+        Ok(Self(Arc::new(Inner { policy, names, proxy: None, elsewhere, own_ports })))
+    }
+
+    /// A client under the same policy whose connections are made by `transport`. It has a pool of connections of its own.
+    ///
+    /// # Errors
+    /// The transport cannot be set up.
+    pub fn with_transport(&self, transport: &Transport) -> Result<Self, TransportError> {
+        let (policy, names) = (self.0.policy.clone(), self.0.names.clone());
+        let client = |port| {
+            let resolver = GuardedResolver::new(names.clone(), policy.clone(), port);
+            transport.apply(base(resolver))?.build().map_err(|_| TransportError::Together)
+        };
+        let proxy = transport.proxy.as_ref().map(|server| server.url.clone());
+        let mut own_ports = HashMap::new();
+        let elsewhere = match &proxy {
+            // All connections are made to the proxy: its port is the one to judge its addresses with.
+            Some(url) => client(url.port_or_known_default().ok_or(TransportError::Proxy)?)?,
+            None => {
+                for port in policy.own_ports() {
+                    own_ports.insert(port, client(port)?);
+                }
+                client(0)?
+            }
+        };
+        Ok(Self(Arc::new(Inner { policy, names, proxy, elsewhere, own_ports })))
     }
 
     /// What it lets through.
@@ -107,6 +136,9 @@ impl EgressClient {
 
     /// Makes one attempt. Any status is an answer.
     ///
+    /// Through a proxy, the proxy's address is the one connected to, and is judged as any other; of the destination every
+    /// address that its name has here must be one that may be reached, though the proxy resolves it once more.
+    ///
     /// Has no deadline of its own but for connecting (10 s). Dropping the future closes the connection; the upstream may
     /// or may not have seen the request.
     ///
@@ -121,10 +153,36 @@ impl EgressClient {
         body: Bytes,
         limits: EgressLimits,
     ) -> Result<EgressAnswer, CallError> {
+<<<<<<< HEAD
         let client = self.guarded(&url).map_err(refused)?;
+=======
+        self.0.policy.check_url(&url).map_err(refused)?;
+        if let Some(proxy) = &self.0.proxy {
+            self.0.policy.check_url(proxy).map_err(refused)?;
+            self.check_behind_proxy(&url).await?;
+        }
+        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
+        let client = own.unwrap_or(&self.0.elsewhere);
+>>>>>>> main
         let request = client.request(method, url).headers(headers).body(body);
         let response = request.send().await.map_err(|problem| not_answered(&problem))?;
         EgressAnswer::read(response, limits).await
+    }
+}
+
+impl EgressClient {
+    /// Judges a destination that is reached by somebody else: one address that may not be reached is enough to refuse it.
+    async fn check_behind_proxy(&self, url: &Url) -> Result<(), CallError> {
+        let (Some(Host::Domain(name)), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Ok(());
+        };
+        let unreachable =
+            |problem: NameError| CallError::new(CallErrorKind::Unreachable, Sent::No, problem.to_string());
+        for address in self.0.names.addresses(name).await.map_err(unreachable)?.iter() {
+            let address = SocketAddr::new(address.to_canonical(), port);
+            self.0.policy.check_address(address).map_err(|forbidden| refused(forbidden.into()))?;
+        }
+        Ok(())
     }
 }
 
@@ -134,9 +192,9 @@ impl fmt::Debug for EgressClient {
     }
 }
 
-/// The only place where an HTTP client is built.
+/// The only place where an HTTP client begins.
 #[allow(clippy::disallowed_methods, reason = "this is the one place that the lint points to")]
-fn build(resolver: GuardedResolver) -> reqwest::ClientBuilder {
+fn base(resolver: GuardedResolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .dns_resolver(Arc::new(resolver))
         .no_proxy()

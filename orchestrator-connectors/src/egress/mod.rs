@@ -19,6 +19,7 @@ mod resolver;
 mod retry_after;
 mod stream;
 mod tls;
+mod transport;
 
 pub use answer::{BodyLimit, EgressAnswer, EgressLimits};
 pub(crate) use answer::{DEFAULT_BODY_BYTES, EXCERPT_BYTES};
@@ -29,3 +30,5 @@ pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
 pub use ranges::{Range, range_of};
 pub use retry_after::retry_after;
 pub(crate) use tls::{TlsTrust, TlsTrustError};
+pub(crate) use transport::ca_certificates;
+pub use transport::{ProxyServer, Transport, TransportError};

@@ -16,7 +16,7 @@ use crate::egress::{EXCERPT_BYTES, EgressAnswer, retry_after};
 /// What an operation gives back.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "HttpAnswer")]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// The upstream's status: 200 to 299.
     status: u16,
     /// Its headers by their names in lower case; several of one name are joined by `, `. Without cookies.
@@ -26,10 +26,50 @@ pub(super) struct Output {
     /// Its body in base64, if it is neither JSON nor text.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
+    /// How far a list was read, if it was read page by page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<PagingOutput>,
+}
+
+/// How far a list was read.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "HttpPages")]
+pub(crate) struct PagingOutput {
+    /// So many pages.
+    pub(crate) pages: usize,
+    /// Whether it was read to its end.
+    pub(crate) complete: bool,
+    /// What the next page is asked for by, if there is one that was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+impl Output {
+    pub(crate) fn body(&self) -> &Value {
+        &self.body
+    }
+
+    pub(crate) fn body_mut(&mut self) -> &mut Value {
+        &mut self.body
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The same, with how far a list was read.
+    pub(crate) fn paged(mut self, paging: PagingOutput) -> Self {
+        self.paging = Some(paging);
+        self
+    }
 }
 
 /// What the answer of an upstream means: the output of a success, or how the attempt failed.
-pub(super) fn judge(answer: &EgressAnswer) -> Result<Output, CallError> {
+pub(crate) fn judge(answer: &EgressAnswer) -> Result<Output, CallError> {
     let status = answer.status;
     if status.is_success() {
         return Ok(output(answer));
@@ -54,7 +94,7 @@ fn output(answer: &EgressAnswer) -> Output {
         Some(body) => (body, None),
         None => (Value::Null, Some(BASE64.encode(&answer.body))),
     };
-    Output { status: answer.status.as_u16(), headers: headers_of(&answer.headers), body, body_base64 }
+    Output { status: answer.status.as_u16(), headers: headers_of(&answer.headers), body, body_base64, paging: None }
 }
 
 fn headers_of(headers: &HeaderMap) -> BTreeMap<String, String> {
@@ -91,7 +131,7 @@ fn shown(answer: &EgressAnswer) -> Option<Value> {
 }
 
 /// The beginning of a failure's body, whatever it is.
-fn excerpt(answer: &EgressAnswer) -> Value {
+pub(crate) fn excerpt(answer: &EgressAnswer) -> Value {
     if let Some(value) = shown(answer).filter(|_| !answer.cut) {
         return value;
     }

@@ -6,19 +6,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 use orchestrator_core::connector::{
-    CallContext, CallError, CallErrorKind, CallPlan, Connector, HealthCheck, PlanError, Sent,
+    CallContext, CallError, CallErrorKind, CallPlan, Connector, HealthCheck, OperationDescription, PlanError, Sent,
 };
 use serde_json::Value;
 
-use super::answer::judge;
+use super::answer::{PagingOutput, judge};
 use super::auth::Credentials;
+use super::connections::Connections;
+use super::exchange::Exchange;
 use super::headers::{FENCE, TRACEPARENT};
+use super::kind::output_schema;
+use super::paging::Fetch as _;
 use super::plan::{InputShapes, Planned, plan};
 use super::settings::HttpSettings;
-use crate::egress::{BodyLimit, EXCERPT_BYTES, EgressClient, EgressLimits};
 
 pub(super) struct HttpConnector {
-    pub(super) client: EgressClient,
+    pub(super) connections: Connections,
     pub(super) settings: HttpSettings,
     pub(super) credentials: Credentials,
     pub(super) shapes: Arc<InputShapes>,
@@ -35,14 +38,8 @@ impl Connector for HttpConnector {
         let mut planned =
             plan(&self.settings, &self.shapes, operation, input).map_err(|problem| unsendable(&problem))?;
         self.mark(&mut planned, context)?;
-        self.credentials.add_to(&mut planned.headers).await?;
-        let Planned { method, url, headers, body, .. } = planned;
-        let success = BodyLimit::Whole(self.settings.max_response_bytes);
-        let limits = EgressLimits { success, ..EgressLimits::default() };
-        let answer = self.client.send(method, url, headers, body, limits).await?;
-        let output = judge(&answer)?;
-        serde_json::to_value(output)
-            .map_err(|_| CallError::new(CallErrorKind::Failed, Sent::Maybe, "the upstream's answer cannot be shown"))
+        let exchange = self.exchange(&planned).await?;
+        exchange.redacted(self.answer(&planned, &exchange).await)
     }
 
     async fn health(&self, context: &CallContext) -> Result<HealthCheck, CallError> {
@@ -52,15 +49,41 @@ impl Connector for HttpConnector {
         })?;
         let mut headers = self.settings.headers.clone();
         headers.insert(TRACEPARENT, header(&context.trace_id.traceparent())?);
-        self.credentials.add_to(&mut headers).await?;
-        let beginning = BodyLimit::Beginning(EXCERPT_BYTES);
-        let limits = EgressLimits { success: beginning, other: beginning };
-        judge(&self.client.send(Method::GET, url, headers, Bytes::new(), limits).await?)?;
+        let (method, body) = (Method::GET, Bytes::new());
+        let planned = Planned { method, url, headers, body, idempotent: true, keyed: false, paging: None };
+        let exchange = self.exchange(&planned).await?;
+        let asked = exchange.fetch(planned.url.clone(), self.settings.max_response_bytes).await;
+        exchange.redacted(asked.and_then(|answer| judge(&answer).map(|_| Value::Null)))?;
         Ok(HealthCheck::Passed)
+    }
+
+    fn operations(&self) -> Vec<OperationDescription> {
+        let (keyed, plain, output) =
+            (self.settings.idempotency_header.is_some(), self.shapes.named.schema(), output_schema());
+        let named = self.settings.operations.iter();
+        named.map(|(name, operation)| operation.describe(name, keyed, plain, &output)).collect()
     }
 }
 
 impl HttpConnector {
+    async fn exchange<'a>(&'a self, planned: &'a Planned) -> Result<Exchange<'a>, CallError> {
+        Ok(Exchange::new(self.connections.client().await?, &self.credentials, planned))
+    }
+
+    async fn answer(&self, planned: &Planned, exchange: &Exchange<'_>) -> Result<Value, CallError> {
+        let most = self.settings.max_response_bytes;
+        let output = match &planned.paging {
+            Some(paging) => {
+                let read = paging.collect(&self.settings.base, planned.url.clone(), most, exchange).await?;
+                let complete = read.next.is_none();
+                read.output.paged(PagingOutput { pages: read.pages, complete, next: read.next })
+            }
+            None => judge(&exchange.fetch(planned.url.clone(), most).await?)?,
+        };
+        serde_json::to_value(output)
+            .map_err(|_| CallError::new(CallErrorKind::Failed, Sent::Maybe, "the upstream's answer cannot be shown"))
+    }
+
     /// What every call carries of its story: trace, fence, and the key under which repeating it changes nothing.
     fn mark(&self, planned: &mut Planned, context: &CallContext) -> Result<(), CallError> {
         let headers = &mut planned.headers;

@@ -14,9 +14,9 @@ const MOST: usize = 64;
 const MOST_BYTES: usize = 16 << 10;
 
 /// The fencing token of the job that runs: a receiver refuses one that is lower than it has seen.
-pub(super) const FENCE: HeaderName = HeaderName::from_static("orchestrator-fence");
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const FENCE: HeaderName = HeaderName::from_static("orchestrator-fence");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// They frame or route the message: the client's own.
 const FRAMING: &[&str] = &[

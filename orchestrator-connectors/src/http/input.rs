@@ -6,10 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
-use super::settings::MethodName;
+use super::body::Part;
+use super::method::MethodName;
+use super::paging::PagingDocument;
 use super::shape::Given;
 
-/// The input of `request`. At most one of `json`, `form`, `text` and `body_base64` gives the body.
+/// The input of `request`. At most one of `json`, `form`, `text`, `body_base64` and
+/// `multipart` gives the body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "HttpRequest", extend("required" = ["method", "path"]))]
 pub(super) struct RequestInput {
@@ -38,9 +41,16 @@ pub(super) struct RequestInput {
     /// A body of bytes, in base64.
     #[serde(default)]
     pub(super) body_base64: Given<String>,
+    /// A body of several parts, as a form with files.
+    #[serde(default)]
+    pub(super) multipart: Given<Vec<Part>>,
+    /// Reads a list page by page. With `GET` only.
+    #[serde(default)]
+    pub(super) paginate: Given<PagingDocument>,
 }
 
-/// The input of an operation that the settings name. At most one of `json`, `form`, `text` and `body_base64` gives the body.
+/// The input of an operation that the settings name. At most one of `json`, `form`, `text`, `body_base64` and
+/// `multipart` gives the body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "HttpOperationInput")]
 pub(super) struct NamedInput {
@@ -66,6 +76,9 @@ pub(super) struct NamedInput {
     /// A body of bytes, in base64.
     #[serde(default)]
     pub(super) body_base64: Given<String>,
+    /// A body of several parts, as a form with files.
+    #[serde(default)]
+    pub(super) multipart: Given<Vec<Part>>,
 }
 
 /// The input of `webhook`: the event, any JSON.

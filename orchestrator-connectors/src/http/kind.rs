@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::Output;
 use super::auth::{Credentials, SLOTS};
+use super::connections::Connections;
 use super::connector::HttpConnector;
 use super::input::WebhookInput;
 use super::plan::InputShapes;
@@ -35,7 +36,7 @@ impl HttpKind {
 
 impl ConnectorKind for HttpKind {
     fn describe(&self) -> KindDescription {
-        let output_schema = Shape::of::<Output>().schema().clone();
+        let output_schema = output_schema();
         KindDescription {
             name: name("http"),
             description: "Calls an HTTP API under a base URL. Settings may name further operations.".to_owned(),
@@ -62,9 +63,9 @@ impl ConnectorKind for HttpKind {
 
     fn build(&self, settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
         let settings = HttpSettings::read(&self.settings, settings)?;
-        let credentials = Credentials::new(secrets, settings.header_name.clone())?;
-        let (client, shapes) = (self.client.clone(), Arc::clone(&self.inputs));
-        Ok(Arc::new(HttpConnector { client, settings, credentials, shapes }))
+        let credentials = Credentials::new(secrets.clone(), &settings)?;
+        let connections = Connections::new(self.client.clone(), settings.connections.clone(), secrets);
+        Ok(Arc::new(HttpConnector { connections, settings, credentials, shapes: Arc::clone(&self.inputs) }))
     }
 }
 
@@ -72,6 +73,11 @@ impl fmt::Debug for HttpKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("HttpKind").field("client", &self.client).finish_non_exhaustive()
     }
+}
+
+/// JSON Schema of what every operation gives back.
+pub(super) fn output_schema() -> Value {
+    Shape::of::<Output>().schema().clone()
 }
 
 #[allow(clippy::expect_used, reason = "constants of ours, each read by the tests")]

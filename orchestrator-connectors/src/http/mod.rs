@@ -6,16 +6,25 @@
 //!
 //! **The one rule:** no input leaves the base URL, and none sets a header that frames, routes or authenticates.
 
-mod answer;
+mod access;
+pub(crate) mod answer;
 mod auth;
+mod body;
+pub(crate) mod connections;
 mod connector;
-mod headers;
+mod exchange;
+pub(crate) mod headers;
 mod input;
 mod kind;
-mod path;
+mod method;
+mod oauth2;
+mod operation;
+pub(crate) mod paging;
+pub(crate) mod path;
 mod plan;
 mod settings;
-mod shape;
+pub(crate) mod shape;
+mod signing;
 mod template;
 
 pub use kind::HttpKind;

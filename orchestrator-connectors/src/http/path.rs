@@ -11,7 +11,7 @@ const LONGEST: usize = 8_192;
 const DECODINGS: usize = 4;
 
 /// What is wrong with a path or a base URL.
-pub(super) type Problem = &'static str;
+pub(crate) type Problem = &'static str;
 
 const ELSEWHERE: Problem =
     "the path must begin with a single `/`: it is joined to the base URL and cannot lead elsewhere";
@@ -21,14 +21,14 @@ const CONTROL: Problem = "the path has a space, or a control character, plain or
 
 /// The URL that every call of a connector lies under.
 #[derive(Debug, Clone)]
-pub(super) struct BaseUrl(Url);
+pub(crate) struct BaseUrl(Url);
 
 impl BaseUrl {
     /// Parses it.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let Ok(url) = Url::parse(text) else {
             return Err(vec!["this is not an absolute URL"]);
         };
@@ -61,7 +61,7 @@ impl BaseUrl {
     ///
     /// # Errors
     /// The path leads, or may be taken to lead, elsewhere.
-    pub(super) fn join(&self, path_and_query: &str) -> Result<Url, Problem> {
+    pub(crate) fn join(&self, path_and_query: &str) -> Result<Url, Problem> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
@@ -81,7 +81,7 @@ impl BaseUrl {
     }
 
     /// Whether a URL lies under the base: the last word, however it was made.
-    fn holds(&self, url: &Url) -> bool {
+    pub(crate) fn holds(&self, url: &Url) -> bool {
         let (base, path) = (self.0.path().trim_end_matches('/'), url.path());
         let below = path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         below && url.origin() == self.0.origin() && url.username().is_empty() && url.password().is_none()
@@ -92,7 +92,7 @@ impl BaseUrl {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn check_path(path: &str) -> Result<(), Problem> {
+pub(crate) fn check_path(path: &str) -> Result<(), Problem> {
     if path.is_empty() {
         return Ok(());
     }

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use orchestrator_core::connector::PlanError;
 use orchestrator_types::FieldError;
-use serde_json::Value;
-use url::{Url, form_urlencoded};
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+use url::Url;
 
+use super::body::{Bodies, Body, BodyKind};
 use super::headers::{By, IDEMPOTENCY_KEY, read};
 use super::input::{NamedInput, RequestInput, Scalar, Values, pairs};
-use super::settings::{HttpSettings, MethodName, NamedOperation};
+use super::method::MethodName;
+use super::operation::{InputSchema, NamedOperation};
+use super::paging::Paging;
+use super::settings::HttpSettings;
 use super::shape::{Given, Shape, pointer};
 use super::template::FillProblem;
 
@@ -40,16 +44,20 @@ pub(super) struct Planned {
     pub(super) idempotent: bool,
     /// Whether it brings an idempotency key of the caller's.
     pub(super) keyed: bool,
+    /// How it goes on to further pages, if it does.
+    pub(super) paging: Option<Paging>,
 }
 
-/// What both forms of input share, besides where they go.
+/// What all forms of input share, besides where they go.
+#[derive(Default)]
 struct Rest {
-    query: Given<BTreeMap<String, Values>>,
-    headers: Given<BTreeMap<String, String>>,
-    json: Given<Value>,
-    form: Given<BTreeMap<String, Values>>,
-    text: Given<String>,
-    body_base64: Given<String>,
+    query: Option<BTreeMap<String, Values>>,
+    headers: Option<BTreeMap<String, String>>,
+    bodies: Bodies,
+    /// The one kind of body that is taken, if there is one.
+    only: Option<BodyKind>,
+    idempotent: Option<bool>,
+    paging: Option<Paging>,
 }
 
 /// Plans a call.
@@ -65,7 +73,10 @@ pub(super) fn plan(
     match (operation, &settings.webhook_path, settings.operations.get(operation)) {
         ("request", _, _) => request(settings, &shapes.request, input),
         ("webhook", Some(path), _) => webhook(settings, path, input),
-        (_, _, Some(named)) => self::named(settings, &shapes.named, named, input),
+        (_, _, Some(named)) => match &named.input {
+            Some(schema) => typed(settings, schema, named, input),
+            None => self::named(settings, &shapes.named, named, input),
+        },
         _ => return Err(PlanError::OperationNotFound),
     }
     .map_err(PlanError::InvalidInput)
@@ -73,7 +84,7 @@ pub(super) fn plan(
 
 fn request(settings: &HttpSettings, shape: &Shape, input: &Value) -> Result<Planned, Vec<FieldError>> {
     let (input, mut problems) = shape.read::<RequestInput>(input);
-    let RequestInput { method, path, query, headers, json, form, text, body_base64 } = input;
+    let RequestInput { method, path, query, headers, json, form, text, body_base64, multipart, paginate } = input;
     let url = path.0.and_then(|path| match settings.base.join(&path) {
         Ok(url) => Some(url),
         Err(problem) => {
@@ -81,8 +92,16 @@ fn request(settings: &HttpSettings, shape: &Shape, input: &Value) -> Result<Plan
             None
         }
     });
-    let rest = Rest { query, headers, json, form, text, body_base64 };
-    finish(settings, method.0, url, rest, None, problems)
+    let paging = paginate.0.and_then(|paging| {
+        if method.0.as_ref().is_some_and(|method| !method.is_get()) {
+            problems.push(FieldError::new("/paginate", "pages are read with `GET`"));
+        }
+        // What the schema told is not told again.
+        paging.read("/paginate").map_err(|found| problems.extend(found)).ok()
+    });
+    let bodies = bodies(json, form, text, body_base64, multipart);
+    let rest = Rest { query: query.0, headers: headers.0, bodies, paging, ..Rest::default() };
+    finish(settings, method.0.as_ref(), url, rest, problems)
 }
 
 fn named(
@@ -92,7 +111,7 @@ fn named(
     input: &Value,
 ) -> Result<Planned, Vec<FieldError>> {
     let (input, mut problems) = shape.read::<NamedInput>(input);
-    let NamedInput { params, query, headers, json, form, text, body_base64 } = input;
+    let NamedInput { params, query, headers, json, form, text, body_base64, multipart } = input;
     let values =
         params.0.unwrap_or_default().iter().map(|(name, value)| (name.clone(), Scalar::to_text(value))).collect();
     // Parameters of the wrong type have been told by the schema; those would all be missing here.
@@ -103,20 +122,97 @@ fn named(
         }
         Err(found) => {
             if !told {
-                problems.extend(found.into_iter().map(parameter_problem));
+                problems.extend(found.into_iter().map(|problem| parameter_problem("/params", problem)));
             }
             None
         }
     };
-    let rest = Rest { query, headers, json, form, text, body_base64 };
-    finish(settings, Some(operation.method), url, rest, operation.idempotent, problems)
+    let rest = Rest {
+        query: query.0,
+        headers: headers.0,
+        bodies: bodies(json, form, text, body_base64, multipart),
+        only: operation.body,
+        idempotent: operation.idempotent,
+        paging: operation.paging.clone(),
+    };
+    finish(settings, Some(&operation.method), url, rest, problems)
 }
 
-fn parameter_problem(problem: FillProblem) -> FieldError {
+fn bodies(
+    json: Given<Value>,
+    form: Given<BTreeMap<String, Values>>,
+    text: Given<String>,
+    body_base64: Given<String>,
+    multipart: Given<Vec<super::body::Part>>,
+) -> Bodies {
+    Bodies { json: json.0, form: form.0, text: text.0, body_base64: body_base64.0, multipart: multipart.0 }
+}
+
+/// An operation with a schema: the input's fields fill the path, and the rest goes where the operation says.
+fn typed(
+    settings: &HttpSettings,
+    schema: &InputSchema,
+    operation: &NamedOperation,
+    input: &Value,
+) -> Result<Planned, Vec<FieldError>> {
+    let mut problems = super::shape::problems(&schema.validator, input);
+    let Value::Object(fields) = input else {
+        if problems.is_empty() {
+            problems.push(FieldError::new("", "the input is an object"));
+        }
+        return Err(problems);
+    };
+    let mut fields = fields.clone();
+    let mut values = BTreeMap::new();
+    for name in operation.path.parameters() {
+        match fields.remove(name).map(Scalar::deserialize) {
+            Some(Ok(value)) => {
+                values.insert(name.to_owned(), value.to_text());
+            }
+            Some(Err(_)) => problems.push(FieldError::new(pointer("", name), "a text or a number fills the path")),
+            None => {}
+        }
+    }
+    let url = match operation.path.fill(&values) {
+        Ok(path) => settings.base.join(&path).map_err(|problem| problems.push(FieldError::new("", problem))).ok(),
+        Err(found) => {
+            // What the schema told is not told again.
+            let told: Vec<String> = problems.iter().map(|problem| problem.pointer.clone()).collect();
+            let found = found.into_iter().map(|problem| parameter_problem("", problem));
+            problems.extend(found.filter(|problem| !told.contains(&problem.pointer)));
+            None
+        }
+    };
+    let mut rest = Rest { idempotent: operation.idempotent, paging: operation.paging.clone(), ..Rest::default() };
+    match operation.rest() {
+        BodyKind::Json => rest.bodies.json = Some(Value::Object(fields)),
+        BodyKind::Form => rest.bodies.form = Some(flat(fields, &mut problems)),
+        BodyKind::Query => rest.query = Some(flat(fields, &mut problems)),
+        // The settings refuse the other kinds beside a schema.
+        _ => problems.extend(fields.keys().map(|name| FieldError::new(pointer("", name), "there is no place for it"))),
+    }
+    finish(settings, Some(&operation.method), url, rest, problems)
+}
+
+/// Fields whose values are texts, numbers, flags, or lists of them.
+fn flat(fields: Map<String, Value>, problems: &mut Vec<FieldError>) -> BTreeMap<String, Values> {
+    let mut flat = BTreeMap::new();
+    for (name, value) in fields {
+        match Values::deserialize(value) {
+            Ok(values) => {
+                flat.insert(name, values);
+            }
+            Err(_) => problems.push(FieldError::new(pointer("", &name), "a text, a number, or a list of them")),
+        }
+    }
+    flat
+}
+
+fn parameter_problem(place: &str, problem: FillProblem) -> FieldError {
     match problem {
-        FillProblem::Missing(name) => FieldError::new(pointer("/params", &name), "this field is required"),
-        FillProblem::Unknown(name) => FieldError::new(pointer("/params", &name), "the path has no such parameter"),
-        FillProblem::Value(name, problem) => FieldError::new(pointer("/params", &name), problem),
+        FillProblem::Missing(name) => FieldError::new(pointer(place, &name), "this field is required"),
+        FillProblem::Unknown(name) => FieldError::new(pointer(place, &name), "the path has no such parameter"),
+        FillProblem::Value(name, problem) => FieldError::new(pointer(place, &name), problem),
     }
 }
 
@@ -131,18 +227,18 @@ fn webhook(settings: &HttpSettings, path: &str, event: &Value) -> Result<Planned
         body: event.to_string().into(),
         idempotent: settings.idempotency_header.is_some(),
         keyed: false,
+        paging: None,
     })
 }
 
 fn finish(
     settings: &HttpSettings,
-    method: Option<MethodName>,
+    method: Option<&MethodName>,
     url: Option<Url>,
     rest: Rest,
-    idempotent: Option<bool>,
     mut problems: Vec<FieldError>,
 ) -> Result<Planned, Vec<FieldError>> {
-    let given = rest.headers.0.as_ref().map(|given| read(given, "/headers", By::Input(&settings.headers)));
+    let given = rest.headers.as_ref().map(|given| read(given, "/headers", By::Input(&settings.headers)));
     let given = given.transpose().unwrap_or_else(|found| {
         problems.extend(found);
         None
@@ -151,7 +247,10 @@ fn finish(
     if settings.header_name.as_ref().is_some_and(|name| given.contains_key(name)) {
         problems.push(FieldError::new("/headers", "one of the headers carries a credential: the secret slot fills it"));
     }
-    let body = body_of(rest.json, rest.form, rest.text, rest.body_base64).unwrap_or_else(|found| {
+    if settings.signing.as_ref().is_some_and(|signing| signing.sets().any(|name| given.contains_key(name))) {
+        problems.push(FieldError::new("/headers", "one of the headers carries the signature"));
+    }
+    let body = rest.bodies.read(rest.only).unwrap_or_else(|found| {
         problems.extend(found);
         None
     });
@@ -161,53 +260,18 @@ fn finish(
         }
         return Err(problems);
     };
-    if let Some(query) = rest.query.0.filter(|query| !query.is_empty()) {
+    if let Some(query) = rest.query.filter(|query| !query.is_empty()) {
         url.query_pairs_mut().extend_pairs(pairs(&query));
     }
     let key = settings.idempotency_header.clone().unwrap_or(IDEMPOTENCY_KEY);
     let keyed = given.get(key).is_some_and(|key| !key.is_empty());
     let mut headers = settings.headers.clone();
     headers.extend(given);
-    let (body, content_type) = body.unwrap_or_default();
+    let Body { bytes: body, content_type } = body.unwrap_or_default();
     if let (Some(content_type), false) = (content_type, headers.contains_key(CONTENT_TYPE)) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_TYPE, content_type);
     }
     let by_nature = method.is_idempotent() || keyed || settings.idempotency_header.is_some();
-    let idempotent = idempotent.unwrap_or(by_nature);
-    Ok(Planned { method: method.method(), url, headers, body, idempotent, keyed })
-}
-
-type Body = (Bytes, Option<&'static str>);
-
-/// The body, and its type where the caller names none.
-fn body_of(
-    json: Given<Value>,
-    form: Given<BTreeMap<String, Values>>,
-    text: Given<String>,
-    body_base64: Given<String>,
-) -> Result<Option<Body>, Vec<FieldError>> {
-    let mut problems = Vec::new();
-    let mut bodies: Vec<(&str, Body)> = Vec::new();
-    if let Some(json) = json.0 {
-        bodies.push(("/json", (json.to_string().into(), Some("application/json"))));
-    }
-    if let Some(form) = form.0 {
-        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs(&form)).finish();
-        bodies.push(("/form", (encoded.into(), Some("application/x-www-form-urlencoded"))));
-    }
-    if let Some(text) = text.0 {
-        bodies.push(("/text", (text.into(), Some("text/plain; charset=utf-8"))));
-    }
-    if let Some(encoded) = body_base64.0 {
-        let bytes = BASE64.decode(encoded.as_bytes()).unwrap_or_else(|_| {
-            problems.push(FieldError::new("/body_base64", "this is not base64"));
-            Vec::new()
-        });
-        bodies.push(("/body_base64", (bytes.into(), Some("application/octet-stream"))));
-    }
-    for (place, _) in bodies.iter().skip(1) {
-        problems
-            .push(FieldError::new(*place, "a request has one body: give one of `json`, `form`, `text`, `body_base64`"));
-    }
-    if problems.is_empty() { Ok(bodies.pop().map(|(_, body)| body)) } else { Err(problems) }
+    let idempotent = rest.idempotent.unwrap_or(by_nature);
+    Ok(Planned { method: method.method(), url, headers, body, idempotent, keyed, paging: rest.paging })
 }

@@ -8,9 +8,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::access::{OAuth2Document, SigningDocument, TlsDocument, connections};
+use super::body::BodyKind;
+use super::connections::ConnectionSettings;
 use super::headers::{By, read, read_credential_name, read_key_name};
+use super::oauth2::TokenRequest;
+use super::operation::{InputSchema, NamedOperation, OperationDocument};
 use super::path::{BaseUrl, check_path};
 use super::shape::{Given, Shape, pointer};
+use super::signing::Signing;
 use super::template::PathTemplate;
 use crate::egress::DEFAULT_BODY_BYTES;
 
@@ -43,58 +49,23 @@ pub(super) struct SettingsDocument {
     /// check.
     #[serde(default)]
     health_path: Given<String>,
+    /// Access tokens by OAuth 2.0 client credentials.
+    #[serde(default)]
+    oauth2: Given<OAuth2Document>,
+    /// Requests are signed by HMAC.
+    #[serde(default)]
+    signing: Given<SigningDocument>,
+    /// How connections are made.
+    #[serde(default)]
+    tls: Given<TlsDocument>,
+    /// The proxy that every connection goes through: `http` or `https`, a host and a port. The slot `proxy` holds its
+    /// `user:password`. There is no other way to set one.
+    #[serde(default)]
+    proxy: Given<String>,
     /// Operations by name, beside `request` and `webhook`.
     #[serde(default)]
     #[schemars(length(max = 256))]
     operations: Given<BTreeMap<String, OperationDocument>>,
-}
-
-/// A named operation: a method and a path. Its input may give `params`, `query`, `headers` and a body.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "HttpOperation", extend("required" = ["method", "path"]))]
-struct OperationDocument {
-    /// The method.
-    #[serde(default)]
-    method: Given<MethodName>,
-    /// The path below the base URL; `{name}` is filled with `params.name`.
-    #[serde(default)]
-    path: Given<String>,
-    /// Whether making it twice is as good as once. If absent: by its method, or `idempotency_header`.
-    #[serde(default)]
-    idempotent: Given<bool>,
-}
-
-/// An HTTP method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs, reason = "the names say it")]
-pub(super) enum MethodName {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-}
-
-impl MethodName {
-    pub(super) fn method(self) -> http::Method {
-        match self {
-            Self::Get => http::Method::GET,
-            Self::Head => http::Method::HEAD,
-            Self::Post => http::Method::POST,
-            Self::Put => http::Method::PUT,
-            Self::Patch => http::Method::PATCH,
-            Self::Delete => http::Method::DELETE,
-            Self::Options => http::Method::OPTIONS,
-        }
-    }
-
-    /// Whether it is idempotent by its definition (RFC 9110, 9.2.2).
-    pub(super) fn is_idempotent(self) -> bool {
-        !matches!(self, Self::Post | Self::Patch)
-    }
 }
 
 /// The settings, sound.
@@ -107,15 +78,10 @@ pub(super) struct HttpSettings {
     pub(super) max_response_bytes: usize,
     pub(super) webhook_path: Option<String>,
     pub(super) health_path: Option<String>,
+    pub(super) oauth2: Option<TokenRequest>,
+    pub(super) signing: Option<Signing>,
+    pub(super) connections: ConnectionSettings,
     pub(super) operations: BTreeMap<String, NamedOperation>,
-}
-
-/// A named operation, sound.
-#[derive(Debug)]
-pub(super) struct NamedOperation {
-    pub(super) method: MethodName,
-    pub(super) path: PathTemplate,
-    pub(super) idempotent: Option<bool>,
 }
 
 impl HttpSettings {
@@ -143,6 +109,12 @@ impl HttpSettings {
         }
         let webhook_path = found.path("/webhook_path", base.as_ref(), document.webhook_path.0);
         let health_path = found.path("/health_path", base.as_ref(), document.health_path.0);
+        let oauth2 = document.oauth2.0.and_then(|given| found.all(given.read("/oauth2")));
+        let signing = document.signing.0.and_then(|given| found.all(given.read("/signing")));
+        if let Some(signing) = &signing {
+            found.signing(signing, headers.as_ref(), [header_name.as_ref(), idempotency_header.as_ref()]);
+        }
+        let connections = found.all(connections(document.tls.0, document.proxy.0)).unwrap_or_default();
         let operations = document.operations.0.unwrap_or_default();
         let operations =
             operations.into_iter().filter_map(|(name, document)| found.operation(name, document)).collect();
@@ -155,6 +127,9 @@ impl HttpSettings {
                 max_response_bytes: document.max_response_bytes.0.map_or(DEFAULT_BODY_BYTES, |bytes| bytes as usize),
                 webhook_path,
                 health_path,
+                oauth2,
+                signing,
+                connections,
                 operations,
             }),
             _ => {
@@ -180,6 +155,25 @@ impl Found {
     /// The same, for a place that may have been complained about.
     fn keep_once<T>(&mut self, place: &str, outcome: Result<T, &'static str>) -> Option<T> {
         if self.0.iter().any(|known| known.pointer == place) { outcome.ok() } else { self.keep(place, outcome) }
+    }
+
+    /// What was read, or all that is wrong with it.
+    fn all<T>(&mut self, outcome: Result<T, Vec<FieldError>>) -> Option<T> {
+        outcome.map_err(|problems| self.0.extend(problems)).ok()
+    }
+
+    /// The headers of a signature are its own.
+    fn signing(&mut self, signing: &Signing, fixed: Option<&HeaderMap>, named: [Option<&HeaderName>; 2]) {
+        let places = [
+            ("/signing/header", Some(&signing.header)),
+            ("/signing/timestamp_header", signing.timestamp_header.as_ref()),
+        ];
+        for (place, own) in places {
+            let Some(own) = own else { continue };
+            if named.contains(&Some(own)) || fixed.is_some_and(|fixed| fixed.contains_key(own)) {
+                self.add(place, "this header is also set by another setting");
+            }
+        }
     }
 
     /// Refusals say why, also where schema and types should ever differ.
@@ -213,8 +207,20 @@ impl Found {
         if matches!(name.as_str(), "request" | "webhook") {
             self.add(&place, "this operation is there already");
         }
-        let path = document.path.0.and_then(|path| self.keep(&pointer(&place, "path"), PathTemplate::parse(&path)));
+        let at = |member: &str| pointer(&place, member);
+        let path = document.path.0.and_then(|path| self.keep(&at("path"), PathTemplate::parse(&path)));
+        let schema = document.input_schema.0;
+        let input = schema.and_then(|schema| self.keep(&at("input_schema"), InputSchema::compile(schema)));
+        let body = document.body.0;
+        if input.is_some() && matches!(body, Some(BodyKind::Text | BodyKind::Bytes | BodyKind::Multipart)) {
+            self.add(&at("body"), "the fields of an input go into `json`, `form` or `query`");
+        }
+        let paging = document.paginate.0.and_then(|paging| self.all(paging.read(&at("paginate"))));
         let (method, path) = (document.method.0?, path?);
-        Some((name, NamedOperation { method, path, idempotent: document.idempotent.0 }))
+        if paging.is_some() && !method.is_get() {
+            self.add(&at("paginate"), "pages are read with `GET`");
+        }
+        let (description, idempotent) = (document.description.0, document.idempotent.0);
+        Some((name, NamedOperation { description, method, path, idempotent, body, input, paging }))
     }
 }

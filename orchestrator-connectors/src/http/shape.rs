@@ -10,28 +10,32 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// A document's schema, compiled.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     schema: Value,
     validator: Validator,
 }
 
 impl Shape {
     #[allow(clippy::expect_used, reason = "a schema derived from a type of ours; the tests compile each of them")]
-    pub(super) fn of<T: JsonSchema>() -> Self {
+    pub(crate) fn of<T: JsonSchema>() -> Self {
         let schema = schema_for!(T).to_value();
         let validator = jsonschema::validator_for(&schema).expect("a derived schema is a schema");
         Self { schema, validator }
     }
 
-    pub(super) fn schema(&self) -> &Value {
+    pub(crate) fn schema(&self) -> &Value {
         &self.schema
     }
 
     /// What could be read of the document, and everything that its schema has against it. The messages repeat no value.
-    pub(super) fn read<T: DeserializeOwned + Default>(&self, document: &Value) -> (T, Vec<FieldError>) {
-        let problems = self.validator.iter_errors(document).flat_map(|error| told(&error)).collect();
-        (T::deserialize(document).unwrap_or_default(), problems)
+    pub(crate) fn read<T: DeserializeOwned + Default>(&self, document: &Value) -> (T, Vec<FieldError>) {
+        (T::deserialize(document).unwrap_or_default(), problems(&self.validator, document))
     }
+}
+
+/// Everything that a schema has against a document. The messages repeat no value.
+pub(crate) fn problems(schema: &Validator, document: &Value) -> Vec<FieldError> {
+    schema.iter_errors(document).flat_map(|error| told(&error)).collect()
 }
 
 fn told(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
@@ -49,14 +53,14 @@ fn told(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
 }
 
 /// The pointer to a member of the object at `parent` (RFC 6901).
-pub(super) fn pointer(parent: &str, member: &str) -> String {
+pub(crate) fn pointer(parent: &str, member: &str) -> String {
     format!("{parent}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A field as it was given: nothing if it is absent, and nothing if it is not what its type asks for, which the schema
 /// then tells. So the rest of a document is still looked at when one field is wrong.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Given<T>(pub(super) Option<T>);
+pub(crate) struct Given<T>(pub(crate) Option<T>);
 
 impl<T> Default for Given<T> {
     fn default() -> Self {

@@ -91,7 +91,12 @@ impl PathTemplate {
         Ok(self.write(|name| values.get(name).map(|value| encode(value)).unwrap_or_default()))
     }
 
-    fn parameters(&self) -> impl Iterator<Item = &str> {
+    /// The template as it was written.
+    pub(super) fn as_str(&self) -> String {
+        self.write(|name| format!("{{{name}}}"))
+    }
+
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Plain(_) => None,
             Part::Parameter(name) => Some(name.as_str()),

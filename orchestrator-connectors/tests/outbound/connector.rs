@@ -1,76 +1,25 @@
 //! The `http` connector kind, through the registry that the engine uses.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use orchestrator_connectors::{EgressClient, HttpKind};
-use orchestrator_core::connector::{
-    CallContext, CallErrorKind, Connector, ConnectorRegistry, PlanError, SecretSlots, SecretSource, Sent,
-};
-use orchestrator_core::secrets::{Secret, SecretError};
-use orchestrator_types::{FieldError, TraceId};
+use orchestrator_core::connector::{CallErrorKind, Connector, PlanError, SecretSlots, Sent};
+use orchestrator_core::secrets::SecretError;
+use orchestrator_types::TraceId;
 use serde_json::{Value, json};
 
+use crate::kit::{build, connector, context, invalid, pointers, registry, slots};
 use crate::upstream::{Upstream, allowing, answer, client};
-
-struct Fixed(Result<&'static str, SecretError>);
-
-#[async_trait]
-impl SecretSource for Fixed {
-    async fn resolve(&self) -> Result<Vec<Secret>, SecretError> {
-        self.0.map(|text| vec![Secret::new(text.to_owned()), Secret::new("an older one".to_owned())])
-    }
-}
-
-fn slots(filled: &[(&str, Result<&'static str, SecretError>)]) -> SecretSlots {
-    let sources = filled.iter().map(|(slot, secret)| {
-        let source: Arc<dyn SecretSource> = Arc::new(Fixed(*secret));
-        (slot.parse().unwrap(), source)
-    });
-    SecretSlots::new(sources.collect::<BTreeMap<_, _>>())
-}
-
-fn registry(client: EgressClient) -> ConnectorRegistry {
-    let mut registry = ConnectorRegistry::default();
-    registry.register(Arc::new(HttpKind::new(client))).unwrap();
-    registry
-}
-
-fn build(settings: &Value, secrets: SecretSlots) -> Result<Arc<dyn Connector>, Vec<FieldError>> {
-    let (registry, kind) = (registry(client()), "http".parse().unwrap());
-    let problems = registry.check(&kind, settings, SecretSlots::default()).unwrap();
-    if problems.is_empty() { registry.build(&kind, settings, secrets).unwrap() } else { Err(problems) }
-}
-
-fn connector(settings: &Value) -> Arc<dyn Connector> {
-    build(settings, SecretSlots::default()).unwrap()
-}
-
-fn context() -> CallContext {
-    let trace: TraceId = "4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap();
-    CallContext::new("shop-dev".parse().unwrap(), "api".parse().unwrap(), "exe_1", trace)
-}
-
-fn pointers(problems: &[FieldError]) -> Vec<&str> {
-    problems.iter().map(|problem| problem.pointer.as_str()).collect()
-}
-
-fn invalid(outcome: Result<orchestrator_core::connector::CallPlan, PlanError>) -> Vec<FieldError> {
-    match outcome {
-        Err(PlanError::InvalidInput(problems)) => problems,
-        other => panic!("not an invalid input: {other:?}"),
-    }
-}
 
 #[test]
 fn the_kind_describes_itself_by_schemas() {
     let views = registry(client()).views();
-    let view = &views[0];
+    let view = views.iter().find(|view| view.kind.as_str() == "http").unwrap();
     assert_eq!(view.kind.as_str(), "http");
     let slots: Vec<_> = view.secret_slots.iter().map(orchestrator_types::Name::as_str).collect();
-    assert_eq!(slots, ["bearer", "basic", "username", "password", "header"]);
+    assert_eq!(slots[..5], ["bearer", "basic", "username", "password", "header"]);
+    assert_eq!(slots[5..], ["client_secret", "signing_key", "client_certificate", "client_key", "proxy"]);
     assert_eq!(view.settings_schema["required"], json!(["base_url"]));
     assert_eq!(view.settings_schema["additionalProperties"], json!(false));
     assert_eq!(view.settings_schema["properties"]["base_url"]["type"], json!("string"));
@@ -228,7 +177,7 @@ async fn each_form_of_body_has_its_type_unless_the_caller_names_one() {
 fn inputs_are_checked_with_all_problems_at_once() {
     let connector = connector(&json!({"base_url": "https://a.example", "headers": {"X-Tenant": "a"}}));
     let input = json!({
-        "method": "FETCH", "path": "/../x", "query": {"a": {"b": 1}}, "headers": {"Host": "evil", "x-tenant": "b", "X-A": 1},
+        "method": "fetch", "path": "/../x", "query": {"a": {"b": 1}}, "headers": {"Host": "evil", "x-tenant": "b", "X-A": 1},
         "text": "t", "body_base64": "!", "qery": {},
     });
     let problems = invalid(connector.plan("request", &input));

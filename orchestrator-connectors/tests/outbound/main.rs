@@ -3,8 +3,16 @@
 
 mod addresses;
 mod callbacks;
+mod certificates;
 mod connector;
 mod guard;
 mod hostile;
+mod httpbin;
+mod kit;
+mod oauth2;
+mod operations;
+mod pages;
+mod proxies;
+mod stripe;
 mod upstream;
 mod vault;

@@ -2,6 +2,7 @@
 //! pointer says which is live. Rollback, diff, export, import and dry run are the same few functions.
 
 pub mod bundle;
+mod clear_text;
 mod diff;
 pub(crate) mod document;
 pub(crate) mod live;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orchestrator_types::{BreakerHold, FieldError, Name, WorkspaceConfig, WorkspaceId};
-use serde_json::Value;
 use url::Url;
 
+use super::clear_text::in_clear;
 use super::document::routes_of;
 use super::live::slots;
 use crate::connector::ConnectorRegistry;
@@ -68,7 +68,7 @@ pub(crate) fn validate(
     callbacks(config, &mut checked);
     routes(config, &mut checked);
     for (name, document) in &config.settings {
-        secrets_in_clear(document, &mut format!("/settings/{}", escape(name)), &mut checked);
+        checked.errors.extend(in_clear(document, &format!("/settings/{}", escape(name))));
     }
     if !(0.0..=1.0).contains(&config.logging.sample_success) {
         checked.error("/logging/sample_success", "a share between 0 and 1");
@@ -131,7 +131,7 @@ fn connectors(
         for problem in kinds.check(&connector.kind, &connector.settings, slots).unwrap_or_default() {
             checked.error(format!("{pointer}/settings{}", problem.pointer), problem.detail);
         }
-        secrets_in_clear(&connector.settings, &mut format!("{pointer}/settings"), checked);
+        checked.errors.extend(in_clear(&connector.settings, &format!("{pointer}/settings")));
         for (slot, reference) in &connector.secrets {
             let at = format!("{pointer}/secrets/{slot}");
             if kind.secret_slots.contains(slot) {
@@ -215,66 +215,6 @@ fn routes(config: &WorkspaceConfig, checked: &mut Checked) {
     }
 }
 
-/// Beginnings that only secrets have.
-const SHAPES: [&str; 12] = [
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "rk_test_",
-    "whsec_",
-    "ghp_",
-    "github_pat_",
-    "xoxb-",
-    "xoxp-",
-    "AKIA",
-    "AIza",
-    "-----BEGIN ",
-];
-
-/// Finds secrets by the name of their field and by their shape. References to secrets are fine: they are not strings here.
-fn secrets_in_clear(value: &Value, pointer: &mut String, checked: &mut Checked) {
-    let length = pointer.len();
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                pointer.push('/');
-                pointer.push_str(&escape(name));
-                if secret_by_name(name) && field.as_str().is_some_and(|text| !text.is_empty()) {
-                    checked.error(pointer.as_str(), "looks like a secret: put it behind a secret reference");
-                } else {
-                    secrets_in_clear(field, pointer, checked);
-                }
-                pointer.truncate(length);
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                pointer.push_str(&format!("/{index}"));
-                secrets_in_clear(item, pointer, checked);
-                pointer.truncate(length);
-            }
-        }
-        Value::String(text) if SHAPES.iter().any(|shape| text.trim_start().starts_with(shape)) || userinfo(text) => {
-            checked.error(pointer.as_str(), "looks like a secret: put it behind a secret reference");
-        }
-        _ => {}
-    }
-}
-
-fn secret_by_name(name: &str) -> bool {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    ["password", "passwd", "secret", "apikey", "privatekey", "accesstoken", "authtoken", "bearertoken", "clientsecret"]
-        .iter()
-        .any(|word| name.ends_with(word))
-        || name == "token"
-        || name == "authorization"
-}
-
-/// A URL with a password in it.
-fn userinfo(text: &str) -> bool {
-    text.contains("://") && Url::parse(text).is_ok_and(|url| url.password().is_some())
-}
-
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

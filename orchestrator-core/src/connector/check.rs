@@ -1,4 +1,5 @@
-//! Asking a connector how it stands, for operators: beside the policies, so that an open breaker hides nothing.
+//! What operators ask of a connector: which operations it has, and how it stands. The latter beside the policies, so that
+//! an open breaker hides nothing.
 //!
 //! **The one rule:** one question at a time for each connector of a workspace, and none longer than its bound.
 
@@ -8,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use orchestrator_types::{ConnectorCheck, ConnectorHealth, ErrorView, Name, RequestId, TraceId, WorkspaceId};
+use orchestrator_types::{
+    ConnectorCheck, ConnectorHealth, ErrorView, Name, OperationView, RequestId, TraceId, WorkspaceId,
+};
 use tokio::time::{Instant, timeout};
 
 use super::error::{CallError, CallErrorKind, Sent};
 use super::kind::{CallContext, HealthCheck};
+use super::registry::operation_view;
 use crate::config::LiveConnector;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -27,6 +31,19 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct Connectors<'a>(pub(crate) &'a Arc<Engine>);
 
 impl Connectors<'_> {
+    /// Every operation of a connector: those of its kind, and those that its settings name.
+    ///
+    /// # Errors
+    /// No such workspace or connector, or the store.
+    pub async fn operations(&self, workspace: &WorkspaceId, name: &Name) -> Result<Vec<OperationView>, Error> {
+        let live = self.0.live(workspace).await?;
+        let missing = Error::not_found("connector");
+        let (connector, config) = live.connectors.get(name).zip(live.config.connectors.get(name)).ok_or(missing)?;
+        let of_kind = self.0.kinds.describe(&config.kind).map(|kind| kind.operations.as_slice()).unwrap_or_default();
+        let own = connector.connector.operations();
+        Ok(of_kind.iter().chain(&own).map(operation_view).collect())
+    }
+
     /// Asks a connector's upstream whether it would serve a call. Makes one attempt, beside the limits and the breaker of
     /// its policy, of at most the policy's attempt timeout and 10 s. Changes and records nothing.
     ///

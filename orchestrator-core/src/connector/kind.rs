@@ -50,6 +50,11 @@ pub trait Connector: Send + Sync + 'static {
     /// How the attempt failed, and whether the upstream may have seen it.
     async fn call(&self, context: &CallContext, operation: &str, input: &Value) -> Result<Value, CallError>;
 
+    /// The operations that this connector has beyond those of its kind, as its settings name them.
+    fn operations(&self) -> Vec<OperationDescription> {
+        Vec::new()
+    }
+
     /// Secret slots whose values an output of this operation must carry, and which are therefore left in it: the id of the
     /// key in a URL that was signed with it. Of all other slots the secrets are taken out of whatever comes back.
     fn shown_slots(&self, _operation: &str) -> &[&'static str] {

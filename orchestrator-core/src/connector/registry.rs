@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use orchestrator_types::{ConnectorKindView, FieldError, Name, OperationView};
 use serde_json::Value;
 
-use super::kind::{Connector, ConnectorKind, KindDescription};
+use super::kind::{Connector, ConnectorKind, KindDescription, OperationDescription};
 use super::secrets::SecretSlots;
 
 /// Why a kind could not be registered.
@@ -99,16 +99,17 @@ fn view(description: &KindDescription) -> ConnectorKindView {
         description: description.description.clone(),
         settings_schema: description.settings_schema.clone(),
         secret_slots: description.secret_slots.clone(),
-        operations: description
-            .operations
-            .iter()
-            .map(|operation| OperationView {
-                name: operation.name.clone(),
-                description: operation.description.clone(),
-                idempotency: operation.idempotency,
-                input_schema: operation.input_schema.clone(),
-                output_schema: operation.output_schema.clone(),
-            })
-            .collect(),
+        operations: description.operations.iter().map(operation_view).collect(),
+    }
+}
+
+/// An operation, as the contract shows it.
+pub(super) fn operation_view(operation: &OperationDescription) -> OperationView {
+    OperationView {
+        name: operation.name.clone(),
+        description: operation.description.clone(),
+        idempotency: operation.idempotency,
+        input_schema: operation.input_schema.clone(),
+        output_schema: operation.output_schema.clone(),
     }
 }

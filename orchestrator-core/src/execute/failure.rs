@@ -99,5 +99,6 @@ fn code(kind: CallErrorKind) -> &'static str {
         CallErrorKind::Unreachable => "upstream_unreachable",
         CallErrorKind::DestinationForbidden => "destination_forbidden",
         CallErrorKind::SecretUnavailable => "secret_unavailable",
+        CallErrorKind::PayloadLost => "payload_lost",
     }
 }

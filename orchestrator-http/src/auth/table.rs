@@ -143,6 +143,7 @@ pub static TABLE: &[Row] = table! {
     PUT    "/workspaces/{ws}/connectors/{name}"          CONTROL CHANGE;
     DELETE "/workspaces/{ws}/connectors/{name}"          CONTROL CHANGE;
     POST   "/workspaces/{ws}/connectors/{name}/check"    CONTROL REPLAY;
+    GET    "/workspaces/{ws}/connectors/{name}/operations" CONTROL READ;
     PUT    "/workspaces/{ws}/secret-refs/{name}"         CONTROL CHANGE;
     DELETE "/workspaces/{ws}/secret-refs/{name}"         CONTROL CHANGE;
     PUT    "/workspaces/{ws}/callbacks/{name}"           CONTROL CHANGE;

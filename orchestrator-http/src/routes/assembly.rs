@@ -98,6 +98,7 @@ fn control_routes() -> OpenApiRouter<Api> {
         .routes(routes!(configs::rollback))
         .routes(routes!(resources::policy::put, resources::policy::delete))
         .routes(routes!(resources::connector::put, resources::connector::delete))
+        .routes(routes!(connectors::operations))
         .routes(routes!(connectors::check))
         .routes(routes!(resources::secret_ref::put, resources::secret_ref::delete))
         .routes(routes!(resources::callback::put, resources::callback::delete))

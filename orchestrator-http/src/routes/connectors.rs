@@ -2,12 +2,27 @@
 
 use axum::Json;
 use axum::extract::State;
-use orchestrator_types::{ConnectorCheck, Name, WorkspaceId};
+use orchestrator_types::{ConnectorCheck, Name, OperationView, Page, WorkspaceId};
 
+use super::pages::whole;
 use crate::api::Api;
 use crate::auth::ControlCaller;
 use crate::extract::Named;
 use crate::problem::Refusal;
+
+/// List a connector's operations
+///
+/// Those of its kind, and those that its settings name, each with the schemas of its input and output.
+#[utoipa::path(
+    get, path = "/workspaces/{ws}/connectors/{name}/operations", tag = "config", operation_id = "list_operations",
+    responses((status = 200, description = "All of them", body = Page<OperationView>))
+)]
+pub(super) async fn operations(
+    State(api): State<Api>,
+    Named((workspace, name)): Named<(WorkspaceId, Name)>,
+) -> Result<Json<Page<OperationView>>, Refusal> {
+    Ok(Json(whole(api.engine().connectors().operations(&workspace, &name).await?)))
+}
 
 /// Check a connector
 ///

@@ -45,6 +45,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("PUT", "/workspaces/{ws}/connectors/{name}", "IA"),
     ("DELETE", "/workspaces/{ws}/connectors/{name}", "IA"),
     ("POST", "/workspaces/{ws}/connectors/{name}/check", "IASB"),
+    ("GET", "/workspaces/{ws}/connectors/{name}/operations", "IASRB"),
     ("PUT", "/workspaces/{ws}/secret-refs/{name}", "IA"),
     ("DELETE", "/workspaces/{ws}/secret-refs/{name}", "IA"),
     ("PUT", "/workspaces/{ws}/callbacks/{name}", "IA"),

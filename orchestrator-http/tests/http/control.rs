@@ -176,6 +176,9 @@ async fn a_connector_is_checked() {
     assert_eq!((told.status, &check["connector"], &check["kind"]), (200, &json!("fake"), &json!("fake")), "{check}");
     assert_eq!((&check["health"], check.get("error")), (&json!("ok"), None));
     assert_eq!(check["trace_id"].as_str(), told.header("trace-id"));
+    let operations = install.get(&path("fake").replace("/check", "/operations"), &install.admin()).await.json();
+    assert_eq!(operations["items"].as_array().unwrap().len(), 4);
+    assert_eq!((&operations["items"][0]["name"], &operations["next_cursor"]), (&json!("echo"), &Value::Null));
     let none = install.send("POST", &path("none"), &install.admin(), None).await;
     assert_eq!((none.status, none.json()["code"].as_str()), (404, Some("connector_not_found")));
 }

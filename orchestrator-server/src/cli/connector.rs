@@ -1,7 +1,7 @@
 //! `orchestrator connector`.
 
 use clap::Subcommand;
-use orchestrator_types::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Name, WorkspaceId};
+use orchestrator_types::{ConnectorCheck, ConnectorHealth, ConnectorKindView, Name, OperationView, WorkspaceId};
 
 use super::Verdict;
 use super::connection::{Connection, Paging};
@@ -12,6 +12,15 @@ use super::output::{Printer, plain};
 pub(super) enum Connectors {
     /// Ask a connector's upstream whether it would serve a call. Fails if it would not.
     Check {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The connector.
+        name: Name,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List the operations of a connector: those of its kind, and those that its settings name.
+    Operations {
         /// The workspace.
         workspace: WorkspaceId,
         /// The connector.
@@ -35,6 +44,13 @@ impl Connectors {
                 let check = connection.workspace(&workspace)?.check_connector(&name).await?;
                 show(printer, &check)?;
                 Ok(Verdict::from(check.health != ConnectorHealth::Failed))
+            }
+            Self::Operations { workspace, name, connection } => {
+                let page = connection.workspace(&workspace)?.operations(&name).page().await?;
+                printer.page(&page, &["operation", "idempotent", "what it does"], |known: &OperationView| {
+                    vec![known.name.clone(), plain(&known.idempotency), known.description.clone()]
+                })?;
+                Ok(Verdict::Good)
             }
             Self::Kinds { paging, connection } => {
                 let page = paging.of(connection.client()?.connector_kinds()).await?;

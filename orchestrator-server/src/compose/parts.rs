@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind, Vault};
+use orchestrator_connectors::{
+    EgressClient, EgressPolicy, HttpCallbacks, HttpKind, S3Kind, SmtpKind, StripeKind, Vault,
+};
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
@@ -43,6 +45,7 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
         .payloads(payloads)
         .payload_max_bytes(settings.payloads.max_bytes)
         .connector(HttpKind::new(client.clone()))
+        .connector(StripeKind::new(client.clone()))
         .connector(SmtpKind::new(client.clone()))
         .connector(S3Kind::new(client.clone()))
         .callbacks(Arc::new(HttpCallbacks::new(client.clone())));

@@ -24,7 +24,7 @@ fn a_connector_is_checked_and_kinds_are_listed() {
     let (install, upstream) = (Install::new(), Upstream::start());
     let server = install.serve();
     let config = format!(
-        "  policies: {{default: {{}}}}\n  connectors:\n    up: {{kind: http, settings: {{base_url: '{url}', health_path: /healthz}}}}\n    blind: {{kind: http, settings: {{base_url: '{url}'}}}}\n",
+        "  policies: {{default: {{}}}}\n  connectors:\n    up: {{kind: http, settings: {{base_url: '{url}', health_path: /healthz, operations: {{refund: {{method: POST, path: '/r/{{id}}', idempotent: true}}}}}}}}\n    blind: {{kind: http, settings: {{base_url: '{url}'}}}}\n",
         url = upstream.url
     );
     server.apply(WORKSPACE, &config);
@@ -42,7 +42,11 @@ fn a_connector_is_checked_and_kinds_are_listed() {
     let told: Value = serde_json::from_str(&failed.out).unwrap();
     assert_eq!((&told["health"], &told["error"]["code"]), (&json!("failed"), &json!("upstream_failed")));
     assert!(server.run(&["connector", "check", WORKSPACE, "blind"]).well().contains("not_supported"));
-    assert!(server.run(&["connector", "kinds"]).well().contains("http"));
+    let kinds = server.run(&["connector", "kinds"]).well();
+    assert!(kinds.contains("\nhttp ") && kinds.contains("\nstripe "), "{kinds}");
+    let operations = server.json(&["connector", "operations", WORKSPACE, "up"]);
+    let named = operations["items"].as_array().unwrap().iter().find(|known| known["name"] == "refund").unwrap();
+    assert_eq!((&named["description"], &named["idempotency"]), (&json!("POST /r/{id}"), &json!("always")));
 }
 
 fn submit(server: &Server<'_>, more: &[&str]) -> String {
