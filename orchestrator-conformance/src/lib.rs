@@ -49,11 +49,8 @@
 
 mod clock;
 pub mod connector;
-<<<<<<< HEAD
 pub mod payload;
-=======
 pub mod servers;
->>>>>>> main
 pub mod store;
 
 pub use clock::ManualClock;

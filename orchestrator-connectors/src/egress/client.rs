@@ -153,17 +153,11 @@ impl EgressClient {
         body: Bytes,
         limits: EgressLimits,
     ) -> Result<EgressAnswer, CallError> {
-<<<<<<< HEAD
         let client = self.guarded(&url).map_err(refused)?;
-=======
-        self.0.policy.check_url(&url).map_err(refused)?;
         if let Some(proxy) = &self.0.proxy {
             self.0.policy.check_url(proxy).map_err(refused)?;
             self.check_behind_proxy(&url).await?;
         }
-        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
-        let client = own.unwrap_or(&self.0.elsewhere);
->>>>>>> main
         let request = client.request(method, url).headers(headers).body(body);
         let response = request.send().await.map_err(|problem| not_answered(&problem))?;
         EgressAnswer::read(response, limits).await
