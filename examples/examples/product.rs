@@ -111,6 +111,7 @@ fn delivery() -> Result<(String, Vec<u8>), AnyError> {
         event_type: payload["type"].as_str().map(str::to_owned),
         payload: Some(payload),
         payload_base64: None,
+        payload_ref: None,
         received_at: now,
     };
     let kind = CallbackType::WebhookReceived;

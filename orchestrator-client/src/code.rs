@@ -56,6 +56,8 @@ codes! {
     InvalidRequest = "invalid_request", 400: "the request is not sound; `errors` points into it.";
     InvalidInput = "invalid_input", 400: "the input does not fit the operation; `errors` points into it.";
     InvalidConfig = "invalid_config", 422: "the config cannot work; `errors` points into it.";
+    PayloadLost = "payload_lost", 410: "the bytes of a payload are gone or damaged; repeating it changes nothing.";
+    RangeNotSatisfiable = "range_not_satisfiable", 416: "the payload does not have these bytes.";
     BodyTooLarge = "body_too_large", 413: "the body is larger than this route takes.";
     UnsupportedMediaType = "unsupported_media_type", 415: "the body is of a sort that this route does not take.";
     MethodNotAllowed = "method_not_allowed", 405: "the path has no such method.";

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use orchestrator_types::{ExecuteRequest, ExecuteResponse, ExecutionId, ExecutionView, PayloadId, ProductConfig};
+use orchestrator_types::{
+    ExecuteRequest, ExecuteResponse, ExecutionId, ExecutionView, PayloadId, PayloadUploaded, ProductConfig,
+};
 
 use crate::answer::{Answer, ETag};
 use crate::client::Client;
@@ -55,6 +57,15 @@ impl Client {
         let reply = self.reply(&Call::get("get_payload", ["payloads".to_owned(), id.to_string()])).await?;
         let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(Payload { bytes: reply.body, content_type })
+    }
+
+    /// Hands a body in, for an input to name by its `payload_ref`. What no job names goes after a day. Sent once: repeat it if its
+    /// answer was lost, and the other one goes by itself.
+    ///
+    /// # Errors
+    /// An [`Error`]; 413 if it is larger than the server takes.
+    pub async fn upload(&self, content_type: &str, bytes: Bytes) -> Result<PayloadUploaded, Error> {
+        self.body(&Call::post("upload_payload", ["payloads"]).header(CONTENT_TYPE, content_type).raw(bytes)).await
     }
 
     /// The product's own documents in the active config version.

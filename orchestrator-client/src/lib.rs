@@ -88,6 +88,7 @@ mod list;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod ops;
+mod payload;
 mod retry;
 mod token;
 mod trace;
@@ -105,6 +106,7 @@ pub use ingress::{WebhookAnswer, WebhookOutcome};
 pub use jobs::JobFilter;
 pub use keyed::KeyedCall;
 pub use list::List;
+pub use payload::PayloadBody;
 pub use retry::Retry;
 pub use token::{ClientCredentials, ClientKey, FileToken, StaticToken, Token, TokenError, TokenSource};
 pub use trace::{TraceContext, TraceParent};

@@ -49,6 +49,7 @@
 
 mod clock;
 pub mod connector;
+pub mod payload;
 pub mod servers;
 pub mod store;
 

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
+use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
@@ -32,6 +33,7 @@ use crate::worker::{self, WorkerOptions, WorkerStats};
 use crate::{retention, secrets};
 
 const META: &str = "meta";
+const PAYLOAD_MAX: u64 = 256 << 20;
 
 /// Why an engine could not be built: one line that says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,8 @@ pub struct Builder {
     env: Option<EnvSecrets>,
     clock: Option<Arc<dyn Clock>>,
     worker: Option<WorkerOptions>,
+    payloads: Option<Arc<dyn PayloadStore>>,
+    payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
 }
 
@@ -159,6 +163,20 @@ impl Builder {
         self
     }
 
+    /// Where large bodies are stored apart. Without it they stay inline, whatever the workspaces' limit.
+    #[must_use]
+    pub fn payloads(mut self, store: Arc<dyn PayloadStore>) -> Self {
+        self.payloads = Some(store);
+        self
+    }
+
+    /// No payload has more bytes; 256 MiB if not given.
+    #[must_use]
+    pub fn payload_max_bytes(mut self, max: u64) -> Self {
+        self.payload_max = Some(max);
+        self
+    }
+
     /// Where the tokens of rate limits are shared with other nodes. Without it each limit is this process's own.
     #[must_use]
     pub fn token_leases(mut self, leases: Arc<dyn TokenLeases>) -> Self {
@@ -199,6 +217,17 @@ impl Builder {
                 vault: self.vault,
             },
         );
+        let resolver = Arc::new(resolver);
+        let payloads = self.payloads.map(|objects| {
+            Arc::new(Depot {
+                environment: environment.clone(),
+                store: store.clone(),
+                objects,
+                secrets: resolver.clone(),
+                clock: clock.clone(),
+                max: self.payload_max.unwrap_or(PAYLOAD_MAX),
+            })
+        });
         let (keeper, fetching) = self.leases.map(Keeper::new).unzip();
         let engine = Arc::new(Engine {
             environment,
@@ -209,7 +238,8 @@ impl Builder {
             kinds,
             checks: RunningChecks::default(),
             callbacks: self.callbacks,
-            secrets: Arc::new(resolver),
+            secrets: resolver,
+            payloads,
             secret_board: SecretBoard::default(),
             snapshots: Snapshots::default(),
             states: PolicyStates::new(keeper),

@@ -19,6 +19,7 @@ use crate::connector::{ConnectorRegistry, RunningChecks};
 use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
+use crate::payload::Depot;
 use crate::secrets::{SecretBoard, SecretResolver};
 use crate::store::{CommitError, DEFAULT_WORKSPACES, Owner, RecordKind, Store};
 use crate::webhooks::Notices;
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) checks: RunningChecks,
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,
     pub(crate) secrets: Arc<SecretResolver>,
+    pub(crate) payloads: Option<Arc<Depot>>,
     pub(crate) secret_board: SecretBoard,
     pub(crate) snapshots: Snapshots,
     pub(crate) states: PolicyStates,

@@ -101,6 +101,15 @@ pub enum Error {
     /// The webhook is signed, and cannot be read.
     #[error("the webhook cannot be read: {0}")]
     WebhookUnreadable(String),
+    /// The bytes of a payload are gone or damaged.
+    #[error("the payload is lost: its bytes are gone or damaged")]
+    PayloadLost,
+    /// The body is larger than it may be.
+    #[error("at most {max} bytes are taken")]
+    TooLarge {
+        /// What is the most.
+        max: u64,
+    },
     /// A secret that is needed cannot be had.
     #[error("a secret that this needs cannot be had")]
     Secret(#[source] SecretError),
@@ -151,6 +160,8 @@ impl Error {
             Self::RouteNotFound => "route_not_found",
             Self::SignatureInvalid => "signature_invalid",
             Self::WebhookUnreadable(_) => "invalid_request",
+            Self::PayloadLost => "payload_lost",
+            Self::TooLarge { .. } => "body_too_large",
             Self::Secret(_) => "secret_unavailable",
             Self::Unavailable(StoreError::Refused(_)) => "invalid_request",
             Self::Unavailable(_) => "unavailable",
@@ -172,6 +183,8 @@ impl Error {
             Self::Call(failure) => failure.status(),
             Self::TooMany { .. } => 429,
             Self::SignatureInvalid => 401,
+            Self::PayloadLost => 410,
+            Self::TooLarge { .. } => 413,
             Self::Secret(_) => 502,
             Self::Unavailable(StoreError::Refused(_)) => 400,
             Self::Unavailable(_) => 503,

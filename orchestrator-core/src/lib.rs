@@ -13,6 +13,7 @@ pub mod events;
 pub mod execute;
 pub mod jobs;
 pub mod memory;
+pub mod payload;
 pub mod policy;
 pub mod secrets;
 pub mod store;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::execute::{Call, Executed, Executions, execute};
 use crate::jobs::{DeadLetters, Jobs};
+use crate::payload::Payloads;
 use crate::secrets::{Keys, Secrets};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{Inbox, Webhooks};
@@ -104,6 +105,12 @@ impl Orchestrator {
     #[must_use]
     pub fn inbox(&self) -> Inbox<'_> {
         Inbox(&self.0)
+    }
+
+    /// Bodies that are stored apart.
+    #[must_use]
+    pub fn payloads(&self) -> Payloads<'_> {
+        Payloads(&self.0)
     }
 
     /// Workspaces.

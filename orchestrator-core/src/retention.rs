@@ -8,10 +8,13 @@ use tokio::time::sleep;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::payload;
 use crate::secrets::follow as follow_keys;
 use crate::store::{Owner, Sweep};
 
 const EVERY: Duration = Duration::from_secs(10 * 60);
+/// Each so many rounds, what lies in the payload store without a row is looked for.
+const OBJECTS: u32 = 12;
 const CHUNK: usize = 1_000;
 const WORKSPACES: usize = 500;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,18 +27,22 @@ const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// Sweeps from time to time until the engine stops.
 pub(crate) async fn sweep(engine: Arc<Engine>) {
+    let mut round: u32 = 0;
     loop {
         tokio::select! {
             () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }
-        if let Err(error) = sweep_all(&engine).await {
+        // Listing the payload store is the dearest step, and finds only what a crash left behind.
+        let objects = round.is_multiple_of(OBJECTS);
+        round = round.wrapping_add(1);
+        if let Err(error) = sweep_all(&engine, objects).await {
             tracing::warn!(%error, "retention did not get through");
         }
     }
 }
 
-async fn sweep_all(engine: &Engine) -> Result<(), Error> {
+async fn sweep_all(engine: &Engine, objects: bool) -> Result<(), Error> {
     let mut after: Option<WorkspaceId> = None;
     loop {
         let names = engine.store.workspaces(after.as_ref(), WORKSPACES).await?;
@@ -43,14 +50,14 @@ async fn sweep_all(engine: &Engine) -> Result<(), Error> {
         after = Some(last.clone());
         for name in names {
             // One workspace that cannot be read does not hide the others.
-            if let Err(error) = sweep_one(engine, &name).await {
+            if let Err(error) = sweep_one(engine, &name, objects).await {
                 tracing::warn!(workspace = %name, %error, "retention passed a workspace over");
             }
         }
     }
 }
 
-async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> {
+async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> Result<(), Error> {
     // Read, not compiled: the sweep of a workspace is no use of it.
     let kept = match engine.stored(workspace).await {
         Ok(stored) => stored.version.config.retention,
@@ -71,7 +78,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error
     while engine.store.sweep(sweep.clone(), CHUNK).await? > 0 && !engine.stopping.is_cancelled() {
         tokio::task::yield_now().await;
     }
-    Ok(())
+    payload::sweep(engine, workspace, DAY * kept.requests_days, objects).await
 }
 
 /// Forgets what policies remember of workspaces that nobody uses, until the engine stops: those that were not asked for in

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_core::store::{Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, StoreError, delivering};
-use orchestrator_core::types::{InboxId, JobId, WorkspaceId};
+use orchestrator_core::store::{
+    Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, PayloadLinks, StoreError, delivering,
+};
+use orchestrator_core::types::{InboxId, JobId, PayloadId, WorkspaceId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -11,6 +13,7 @@ use crate::SqliteStore;
 use crate::batch::Batch;
 use crate::jobs::enqueue;
 use crate::op::{Failure, Op};
+use crate::payloads;
 use crate::rows::{
     Unreadable, below, bits, bits_opt, document_opt, hash, id_bytes, int, number, parsed, readable, time, to_json,
     trace, value,
@@ -23,7 +26,7 @@ impl InboxStore for SqliteStore {
     }
 
     async fn inbox_entry(&self, workspace: &WorkspaceId, id: InboxId) -> Result<Option<InboxRecord>, StoreError> {
-        const ONE: &str = "SELECT inbox.*, b.headers, b.body FROM inbox LEFT JOIN inbox_bodies b ON b.seq = inbox.seq \
+        const ONE: &str = "SELECT inbox.*, b.headers, b.body, b.payload FROM inbox LEFT JOIN inbox_bodies b ON b.seq = inbox.seq \
             WHERE workspace = ?1 AND id = ?2";
         let query = sqlx::query(ONE).bind(workspace.as_str()).bind(id_bytes(id.bits()));
         let row = self.read(query.fetch_optional(self.readers())).await?;
@@ -36,7 +39,7 @@ impl InboxStore for SqliteStore {
         before: Option<InboxId>,
         limit: usize,
     ) -> Result<Vec<InboxRecord>, StoreError> {
-        const PAGE: &str = "SELECT inbox.*, NULL AS headers, NULL AS body FROM inbox \
+        const PAGE: &str = "SELECT inbox.*, NULL AS headers, NULL AS body, NULL AS payload FROM inbox \
             WHERE workspace = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
         let before = below(before.map(InboxId::bits));
         let query = sqlx::query(PAGE).bind(workspace.as_str()).bind(before).bind(int(limit));
@@ -59,11 +62,13 @@ fn read_entry(row: &SqliteRow) -> Result<InboxRecord, Unreadable> {
         event_type: value(row, "event_type")?,
         headers: document_opt(row, "headers")?.unwrap_or_default(),
         body: value::<Option<Vec<u8>>>(row, "body")?.map(Bytes::from).unwrap_or_default(),
+        body_payload: bits_opt(row, "payload")?.map(PayloadId::from_bits),
         body_hash: hash(row, "body_hash")?,
         received_at: time(row, "received_at")?,
         trace_id: trace(row, "trace")?,
         events: Vec::new(),
         jobs: Vec::new(),
+        payloads: PayloadLinks::default(),
     };
     Ok(InboxRecord {
         entry,
@@ -118,7 +123,7 @@ impl Ingest {
         const ENTRY: &str = "INSERT INTO inbox (workspace, id, provider, sender, event_id, route, account, event_type, \
             body_hash, body_kept, received_at, trace, job, duplicates) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, 0) RETURNING seq";
-        const BODY: &str = "INSERT INTO inbox_bodies (seq, headers, body) VALUES (?1, ?2, ?3)";
+        const BODY: &str = "INSERT INTO inbox_bodies (seq, headers, body, payload) VALUES (?1, ?2, ?3, ?4)";
         let entry = &self.entry;
         let row = sqlx::query(ENTRY)
             .bind(self.workspace.as_str())
@@ -140,8 +145,10 @@ impl Ingest {
             .bind(seq)
             .bind(to_json(&entry.headers)?)
             .bind(entry.body.to_vec())
+            .bind(entry.body_payload.map(|id| id_bytes(id.bits())))
             .execute(&mut *batch.conn)
             .await?;
+        payloads::link(batch, &self.workspace, entry.id, &entry.payloads).await?;
         batch.events(&self.workspace, &entry.events);
         for job in &entry.jobs {
             enqueue::insert(batch, &self.workspace, job).await?;

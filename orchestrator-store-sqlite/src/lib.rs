@@ -5,7 +5,7 @@
 //! | `open` | the file, its lock, its schema, the readers |
 //! | `writer` | the one task that writes: group commit |
 //! | `op`, `batch` | one thing to write; one transaction |
-//! | `control`, `events`, `inbox`, `jobs`, `requests` | the ports, each statement beside the function that uses it |
+//! | `control`, `events`, `inbox`, `jobs`, `payloads`, `requests` | the ports, each statement beside the function that uses it |
 //! | `rows` | rows and what they mean |
 //!
 //! One rule: everything is written by the writer, and nobody is answered before the commit.
@@ -17,6 +17,7 @@ mod inbox;
 mod jobs;
 mod op;
 mod open;
+mod payloads;
 mod requests;
 mod rows;
 mod store;

@@ -30,6 +30,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "payloads", include_str!("../migrations/0002_payloads.sql")),
     (3, "given_up", include_str!("../migrations/0003_given_up.sql")),
 ];
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::execute::ErrorView;
 use crate::names::{Name, WorkspaceId};
+use crate::payloads::PayloadRef;
 use crate::time::Timestamp;
 
 /// What a callback tells.
@@ -62,6 +63,9 @@ pub struct WebhookCallbackData {
     /// The body in base64, if it is no JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_base64: Option<String>,
+    /// Where the body is, if it was too large to stand here: `GET /payloads/{id}` reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_ref: Option<PayloadRef>,
     /// When it was taken in.
     pub received_at: Timestamp,
 }

@@ -133,6 +133,23 @@ id!(/// A record of the audit trail.
 id!(/// A stored payload.
     PayloadId, "pay");
 
+/// Below the 48 bits of an id's time.
+const TIME_SHIFT: u32 = 80;
+
+impl PayloadId {
+    /// A new id of the moment `unix_ms`.
+    #[must_use]
+    pub fn at(unix_ms: u64) -> Self {
+        Self(Self::first_of(unix_ms).0 | (Self::new().0 & ((1 << TIME_SHIFT) - 1)))
+    }
+
+    /// The least id of the moment `unix_ms`: those of moments before it are smaller.
+    #[must_use]
+    pub fn first_of(unix_ms: u64) -> Self {
+        Self(u128::from(unix_ms & 0xffff_ffff_ffff) << TIME_SHIFT)
+    }
+}
+
 const SEQUENCE_BITS: u32 = 62;
 
 impl EventId {
@@ -189,6 +206,13 @@ mod tests {
         ] {
             assert!(text.parse::<JobId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_payload_id_sorts_by_its_moment() {
+        let (first, second) = (PayloadId::at(1_700_000_000_000), PayloadId::at(1_700_000_000_001));
+        assert!(PayloadId::first_of(1_700_000_000_000) <= first && first < PayloadId::first_of(1_700_000_000_001));
+        assert!(first < second && PayloadId::at(5) != PayloadId::at(5));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod ids;
 mod jobs;
 mod names;
 mod page;
+mod payloads;
 mod policy;
 mod problem;
 mod secrets;
@@ -49,6 +50,7 @@ pub use ids::{AuditId, EventId, ExecutionId, IdError, InboxId, JobId, PayloadId,
 pub use jobs::{CallbackView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobRequest, JobStatus, JobView};
 pub use names::{Environment, IdempotencyKey, Name, NameError, ServiceName, WorkspaceId};
 pub use page::Page;
+pub use payloads::{PayloadOut, PayloadRef, PayloadUploaded};
 pub use policy::{
     AdaptivePolicy, BreakerHold, BreakerPolicy, ConcurrencyPolicy, FallbackOn, FallbackPolicy, HedgePolicy, Jitter,
     JobRetryPolicy, OnLimit, Policy, RateLimitPolicy, RetryPolicy, SlowCallPolicy, TimeoutPolicy,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::ids::{InboxId, JobId};
 use crate::names::Name;
+use crate::payloads::PayloadRef;
 use crate::time::Timestamp;
 use crate::trace::TraceId;
 
@@ -68,6 +69,9 @@ pub struct InboxView {
     /// The body in base64, if it is no JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_base64: Option<String>,
+    /// Where the body is, if it was too large to stand here: `GET /payloads/{id}` reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_ref: Option<PayloadRef>,
     /// The trace.
     pub trace_id: TraceId,
 }

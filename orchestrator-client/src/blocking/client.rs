@@ -7,8 +7,8 @@ use http::HeaderMap;
 use orchestrator_types::{
     AuditRecord, AuditVerification, ConnectorKindView, EventId, EventView, ExecuteRequest, ExecuteResponse,
     ExecutionId, ExecutionView, InstallKeysView, JobAccepted, JobBatchAccepted, JobBatchRequest, JobId, JobRequest,
-    JobView, KeyRotationView, Name, Page, PayloadId, ProductConfig, RotateKekRequest, TraceId, WorkspaceId,
-    WorkspaceRequest, WorkspaceView,
+    JobView, KeyRotationView, Name, Page, PayloadId, PayloadUploaded, ProductConfig, RotateKekRequest, TraceId,
+    WorkspaceId, WorkspaceRequest, WorkspaceView,
 };
 use serde_json::Value;
 
@@ -128,6 +128,8 @@ impl Client {
         fn execution(id: ExecutionId) -> ExecutionView;
         /// A body that an answer refers to by `payload_ref`.
         fn payload(id: PayloadId) -> Payload;
+        /// Hands a body in, for an input to name by its `payload_ref`.
+        fn upload(content_type: &str, bytes: Bytes) -> PayloadUploaded;
         /// The product's own documents in the active config version.
         fn product_config() -> ProductConfig;
         /// The same with its validator, if it is another than `etag` came with.

@@ -8,9 +8,9 @@ use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use orchestrator_types::{JobStatus, ProductConfig, TokenResponse, TraceId, scope};
+use orchestrator_types::{JobStatus, PayloadUploaded, ProductConfig, TokenResponse, TraceId, scope};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::events::Wanted;
 use super::record::MockRequest;
 use super::refusal::Refusal;
-use super::state::{Kept, Shared};
+use super::state::{Kept, Shared, now};
 use crate::code::ErrorCode;
 
 /// No request is larger, in bytes.
@@ -147,6 +147,7 @@ async fn handed(
         }
         ("GET", ["config"]) => Ok(config(shared, &request.headers)),
         ("GET", ["payloads", id]) => payload(shared, id),
+        ("POST", ["payloads"]) => Ok(upload(shared, request)),
         ("POST", ["jobs"]) => shared.submit(read(&request.body)?, key, trace),
         ("POST", ["jobs", "batch"]) => shared.submit_batch(read(&request.body)?, key, trace),
         ("GET", ["jobs"]) => {
@@ -179,6 +180,13 @@ fn config(shared: &Shared, headers: &HeaderMap) -> Answer {
         return Answer::empty(StatusCode::NOT_MODIFIED).with("etag", etag);
     }
     Answer::ok(&config).with("etag", etag)
+}
+
+fn upload(shared: &Shared, request: &MockRequest) -> Answer {
+    let kind = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let payload_ref = shared.keep(kind.unwrap_or("application/octet-stream"), request.body.clone());
+    let expires_at = now().after(Duration::from_secs(24 * 60 * 60));
+    Answer::json(StatusCode::CREATED, &PayloadUploaded { payload_ref, expires_at })
 }
 
 fn payload(shared: &Shared, id: &str) -> Result<Answer, Refusal> {

@@ -6,13 +6,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use axum::Router;
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use orchestrator_types::{
-    EventId, EventType, JobId, JobView, Name, NameError, PayloadId, ProductConfig, TraceId, WorkspaceId,
-};
+use orchestrator_types::{EventId, EventType, JobId, JobView, Name, NameError, ProductConfig, TraceId, WorkspaceId};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -189,11 +185,7 @@ impl MockServer {
 
     /// Keeps a payload; gives what an output that was too large for its answer is instead: `{"payload_ref": {…}}`.
     pub fn payload(&self, content_type: &str, bytes: impl Into<Bytes>) -> Value {
-        let (id, bytes) = (PayloadId::new(), bytes.into());
-        let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, &bytes).as_ref());
-        let told = json!({"id": id, "size": bytes.len(), "sha256": sha256, "content_type": content_type});
-        self.shared.change(|state| state.payloads.insert(id, (content_type.to_owned(), bytes)));
-        json!({ "payload_ref": told })
+        json!({ "payload_ref": self.shared.keep(content_type, bytes.into()) })
     }
 }
 

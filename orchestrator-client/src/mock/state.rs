@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::Utc;
+use data_encoding::HEXLOWER;
 use orchestrator_types::{
-    EventId, EventType, EventView, ExecutionView, InboxId, JobId, JobRequest, JobView, Name, PayloadId, ProductConfig,
-    Timestamp, TraceId, WorkspaceId,
+    EventId, EventType, EventView, ExecutionView, InboxId, JobId, JobRequest, JobView, Name, PayloadId, PayloadRef,
+    ProductConfig, Timestamp, TraceId, WorkspaceId,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -106,6 +108,17 @@ impl Shared {
 
 /// The time of day.
 #[allow(clippy::disallowed_methods, reason = "a server for tests has the clock of its machine")]
+impl Shared {
+    /// Keeps a payload.
+    pub(super) fn keep(&self, content_type: &str, bytes: Bytes) -> PayloadRef {
+        let (id, size) = (PayloadId::new(), bytes.len() as u64);
+        let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, &bytes).as_ref());
+        let content_type = content_type.to_owned();
+        self.change(|state| state.payloads.insert(id, (content_type.clone(), bytes)));
+        PayloadRef { id, size, sha256, content_type }
+    }
+}
+
 pub(super) fn now() -> Timestamp {
     Timestamp::from(Utc::now())
 }

@@ -108,6 +108,7 @@ impl Shared {
             event_type: webhook.event_type,
             payload: raw.is_none().then_some(webhook.payload),
             payload_base64: raw.map(|raw| BASE64.encode(&raw)),
+            payload_ref: None,
             received_at: now(),
         };
         (accepted, (!duplicate).then(|| json!(data)))

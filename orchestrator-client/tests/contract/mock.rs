@@ -145,6 +145,7 @@ async fn what_the_mock_answers_is_what_the_contract_says() {
         ("/webhooks/stripe", "{\"id\": \"evt_1\", \"type\": \"charge.refunded\"}", 200),
         ("/webhooks/stripe/main", "{\"id\": \"evt_1\", \"type\": \"charge.refunded\"}", 200),
         ("/webhooks/github", "{}", 404),
+        ("/payloads", "{\"any\": \"bytes\"}", 201),
     ] {
         asked.push(caller.ask(post.clone(), path, None, Some(body)).await);
         assert_eq!(asked.last().unwrap().status, status, "{path}");

@@ -17,9 +17,9 @@ use orchestrator_client::{
 use orchestrator_http::tokens::{Assertion, AssertionVerifier};
 use orchestrator_types::{
     Bundle, CallbackConfig, ConfigRequest, ConnectorConfig, DlqFilter, DlqRequest, EventId, EventType, ExecuteRequest,
-    ExecutionId, IdempotencyKey, IdentityRequest, InboxId, JobBatchRequest, JobId, JobRequest, JobStatus, Name, Policy,
-    Role, RotateKekRequest, RotateSecretRequest, SecretRef, SecretRequest, Timestamp, TraceId, WebhookRouteConfig,
-    WorkspaceConfig, WorkspaceId, WorkspaceRequest,
+    ExecutionId, IdempotencyKey, IdentityRequest, InboxId, JobBatchRequest, JobId, JobRequest, JobStatus, Name,
+    PayloadId, Policy, Role, RotateKekRequest, RotateSecretRequest, SecretRef, SecretRequest, Timestamp, TraceId,
+    WebhookRouteConfig, WorkspaceConfig, WorkspaceId, WorkspaceRequest,
 };
 use serde_json::{Value, json};
 use tower::layer::layer_fn;
@@ -50,6 +50,11 @@ macro_rules! rows {
 const TABLE: &[(&str, Ask)] = rows! {
     "execute" => |client| client.execute(&call()).idempotency_key(key());
     "get_execution" => |client| client.execution(ExecutionId::new());
+    "upload_payload" => |client| client.upload("text/plain", "x".into());
+    "get_payload" => |client| client.payload(PayloadId::new());
+    "get_payload" => |client| async move { client.open_payload(PayloadId::new()).await };
+    "get_payload" => |client| async move { client.resume_payload(PayloadId::new(), 5, &etag()).await };
+    "get_payload" => |client| async move { client.open_payload_if_changed(PayloadId::new(), &etag()).await };
     "get_product_config" => |client| client.product_config();
     "get_product_config" => |client| client.product_config_if_changed(Some(&etag()));
     "submit_job" => |client| client.submit(&job()).idempotency_key(key());

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use orchestrator_core::audit::Verifier;
 use orchestrator_core::clock::Clock;
 use orchestrator_core::store::{
-    Begin, Begun, Enqueued, Expect, Ingested, JobState, RecordKind, RecordWrite, RequestEntry, Route, RouteKey, Settled,
+    Begin, Begun, Enqueued, Expect, Ingested, JobState, PayloadLinks, RecordKind, RecordWrite, RequestEntry, Route,
+    RouteKey, Settled,
 };
 use orchestrator_core::types::ExecutionId;
 
@@ -50,7 +51,13 @@ pub async fn inv_01_what_was_acknowledged_survives_a_restart(harness: &impl Stor
     let begin = Begin { key: key("e"), request_hash: [1; 32], execution, valid_until: later, take_over: false };
     store.begin(&workspace, begin.clone()).await.expect("begin");
     let record = Some(logged.clone());
-    let entry = RequestEntry { workspace: workspace.clone(), record, events: vec![event("exe_1")], idempotency: None };
+    let entry = RequestEntry {
+        workspace: workspace.clone(),
+        record,
+        events: vec![event("exe_1")],
+        idempotency: None,
+        payloads: PayloadLinks::default(),
+    };
     store.log(vec![entry]).await.expect("log");
     let told = events(&store, &workspace).await;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use orchestrator_core::store::{
     Claim, ControlChange, DeadFilter, Enqueue, Enqueued, EventFilter, HeldLease, IdempotentAnswer, JobFilter, JobKind,
-    JobRecord, LaneKey, NewAudit, NewEvent, NewInbox, NewJob, Outcome, Owner, Settled, Settlement, Store, Sweep,
+    JobRecord, LaneKey, NewAudit, NewEvent, NewInbox, NewJob, NewPayload, Outcome, Owner, PayloadLinks, Settled,
+    Settlement, Store, Sweep,
 };
 use orchestrator_core::types::{
-    AuditId, ErrorView, EventType, EventView, IdempotencyKey, InboxId, JobId, Name, RequestId, RequestKind,
+    AuditId, ErrorView, EventType, EventView, IdempotencyKey, InboxId, JobId, Name, PayloadId, RequestId, RequestKind,
     RequestView, Timestamp, TraceId, WorkspaceId,
 };
 use serde_json::json;
@@ -75,6 +76,7 @@ pub(crate) fn call(connector: &str) -> NewJob {
         subject: None,
         delivery_id: None,
         trace_id: TraceId::new(),
+        payloads: PayloadLinks::default(),
     }
 }
 
@@ -185,7 +187,14 @@ pub(crate) fn given_back() -> Outcome {
 }
 
 pub(crate) fn settlement(record: &JobRecord, outcome: Outcome) -> Settlement {
-    Settlement { lease: lease(record), outcome, events: Vec::new(), request: None, delivery: None }
+    Settlement {
+        lease: lease(record),
+        outcome,
+        events: Vec::new(),
+        request: None,
+        delivery: None,
+        payloads: PayloadLinks::default(),
+    }
 }
 
 pub(crate) async fn settle(store: &Arc<dyn Store>, record: &JobRecord, outcome: Outcome) -> Settled {
@@ -230,11 +239,13 @@ pub(crate) fn webhook(event_id: &str) -> NewInbox {
         event_type: Some("invoice.paid".to_owned()),
         headers: BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]),
         body: Bytes::from_static(b"{\"id\":1}"),
+        body_payload: None,
         body_hash: [1; 32],
         received_at: Timestamp::from_unix_ms(1_800_000_000_000),
         trace_id: TraceId::new(),
         events: vec![NewEvent::new(EventType::WebhookReceived, event_id, TraceId::new(), json!({}))],
         jobs: vec![delivery("billing")],
+        payloads: PayloadLinks::default(),
     }
 }
 
@@ -341,4 +352,19 @@ pub(crate) fn newest_first<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T>
     let mut items = sorted(items);
     items.reverse();
     items
+}
+
+/// A payload whose object would have been stored.
+pub(crate) fn payload() -> NewPayload {
+    NewPayload { id: PayloadId::new(), size: 5, sha256: [7; 32], content_type: "text/plain".to_owned(), seal: None }
+}
+
+/// A payload that comes into being with its owner.
+pub(crate) fn bears(payload: &NewPayload) -> PayloadLinks {
+    PayloadLinks { new: vec![payload.clone()], named: Vec::new() }
+}
+
+/// A payload that its owner names.
+pub(crate) fn names(id: PayloadId) -> PayloadLinks {
+    PayloadLinks { new: Vec::new(), named: vec![id] }
 }

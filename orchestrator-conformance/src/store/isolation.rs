@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestrator_core::clock::Clock;
 use orchestrator_core::store::{
     Cancelled, DeadFilter, EventFilter, HeldLease, JobFilter, JobRecord, JobState, Moved, NewEvent, NewInbox, NewJob,
-    RequestEntry, Settled, Settlement, Store,
+    PayloadLinks, RequestEntry, Settled, Settlement, Store,
 };
 use orchestrator_core::types::{EventType, InboxId, JobId, RequestView, TraceId, WorkspaceId};
 use serde_json::json;
@@ -43,6 +43,7 @@ async fn theirs(harness: &impl StoreHarness, store: &Arc<dyn Store>) -> Theirs {
         record: Some(request.clone()),
         events: Vec::new(),
         idempotency: None,
+        payloads: PayloadLinks::default(),
     };
     store.log(vec![entry]).await.expect("log");
     Theirs { workspace, queued, running, dead, inbox, request }

@@ -16,6 +16,7 @@ pub mod jobs_claim;
 pub mod jobs_settle;
 pub mod leases;
 pub mod ordering;
+pub mod payloads;
 pub mod requests;
 pub mod retention;
 pub mod routes;
@@ -223,6 +224,22 @@ macro_rules! store_conformance {
                 a_tombstone_goes_by_its_own_time
                 inv_38_a_sweep_shortens_no_idempotency_window
                 inv_13_a_sweep_touches_its_workspace_only
+            }
+            payloads {
+                a_row_is_read_back_as_written
+                inv_44_a_row_is_of_its_workspace
+                a_payload_comes_into_being_with_its_owner
+                inv_33_a_refused_owner_leaves_no_payload
+                inv_44_what_nobody_names_goes_after_its_time
+                inv_38_what_somebody_names_stays
+                a_payload_goes_with_the_last_that_names_it
+                a_purged_job_names_nothing
+                an_inbox_entry_names_its_body_until_that_goes
+                an_execution_names_its_output_for_its_time
+                what_is_named_must_be_there
+                inv_35_a_sweep_of_payloads_goes_in_bounded_steps
+                a_lost_object_is_noted_once
+                a_payload_survives_a_restart
             }
             isolation {
                 inv_13_nothing_foreign_is_read

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orchestrator_core::clock::Clock;
-use orchestrator_core::store::{Begin, Begun, Enqueued, IdempotencyScope, KeptAnswer, RequestEntry, Store};
+use orchestrator_core::store::{
+    Begin, Begun, Enqueued, IdempotencyScope, KeptAnswer, PayloadLinks, RequestEntry, Store,
+};
 use orchestrator_core::types::{
     AttemptOutcome, AttemptRecord, Decision, ExecutionId, RequestView, Timestamp, WorkspaceId,
 };
@@ -43,13 +45,25 @@ impl<'a> Caller<'a> {
         let keep =
             keep.map(|(answer, expires_at)| KeptAnswer { answer: Bytes::from_static(answer.as_bytes()), expires_at });
         let idempotency = Some(IdempotencyScope { key: key(text), execution: self.execution, keep });
-        let entry = RequestEntry { workspace: self.workspace.clone(), record: None, events: Vec::new(), idempotency };
+        let entry = RequestEntry {
+            workspace: self.workspace.clone(),
+            record: None,
+            events: Vec::new(),
+            idempotency,
+            payloads: PayloadLinks::default(),
+        };
         self.store.log(vec![entry]).await.expect("log");
     }
 }
 
 fn made(workspace: &WorkspaceId, record: RequestView) -> RequestEntry {
-    RequestEntry { workspace: workspace.clone(), record: Some(record), events: Vec::new(), idempotency: None }
+    RequestEntry {
+        workspace: workspace.clone(),
+        record: Some(record),
+        events: Vec::new(),
+        idempotency: None,
+        payloads: PayloadLinks::default(),
+    }
 }
 
 /// The first with a key is to make the call; while it does the others are told who.

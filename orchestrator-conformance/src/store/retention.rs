@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use orchestrator_core::clock::Clock;
 use orchestrator_core::store::{
-    Begun, DeadFilter, Enqueued, Ingested, JobFilter, JobState, NewEvent, NewInbox, NewJob, RequestEntry, Store, Sweep,
+    Begun, DeadFilter, Enqueued, Ingested, JobFilter, JobState, NewEvent, NewInbox, NewJob, PayloadLinks, RequestEntry,
+    Store, Sweep,
 };
 use orchestrator_core::types::{EventType, Timestamp, TraceId, WorkspaceId};
 use serde_json::json;
@@ -31,7 +32,13 @@ async fn all(store: &Arc<dyn Store>, sweep: Sweep) -> u64 {
 
 async fn log(store: &Arc<dyn Store>, workspace: &WorkspaceId, started_at: Timestamp) {
     let record = Some(request("exe_1", started_at));
-    let entry = RequestEntry { workspace: workspace.clone(), record, events: Vec::new(), idempotency: None };
+    let entry = RequestEntry {
+        workspace: workspace.clone(),
+        record,
+        events: Vec::new(),
+        idempotency: None,
+        payloads: PayloadLinks::default(),
+    };
     store.log(vec![entry]).await.expect("log");
 }
 

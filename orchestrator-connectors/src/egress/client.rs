@@ -123,6 +123,13 @@ impl EgressClient {
         &self.0.policy
     }
 
+    /// The client for a URL that may be called.
+    pub(super) fn guarded(&self, url: &Url) -> Result<&reqwest::Client, EgressRefusal> {
+        self.0.policy.check_url(url)?;
+        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
+        Ok(own.unwrap_or(&self.0.elsewhere))
+    }
+
     pub(super) fn names(&self) -> &Names {
         &self.0.names
     }
@@ -146,13 +153,11 @@ impl EgressClient {
         body: Bytes,
         limits: EgressLimits,
     ) -> Result<EgressAnswer, CallError> {
-        self.0.policy.check_url(&url).map_err(refused)?;
+        let client = self.guarded(&url).map_err(refused)?;
         if let Some(proxy) = &self.0.proxy {
             self.0.policy.check_url(proxy).map_err(refused)?;
             self.check_behind_proxy(&url).await?;
         }
-        let own = url.port_or_known_default().and_then(|port| self.0.own_ports.get(&port));
-        let client = own.unwrap_or(&self.0.elsewhere);
         let request = client.request(method, url).headers(headers).body(body);
         let response = request.send().await.map_err(|problem| not_answered(&problem))?;
         EgressAnswer::read(response, limits).await

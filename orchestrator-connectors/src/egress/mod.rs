@@ -12,6 +12,7 @@
 mod answer;
 mod client;
 mod names;
+mod objects;
 mod policy;
 mod ranges;
 mod resolver;
@@ -24,6 +25,7 @@ pub use answer::{BodyLimit, EgressAnswer, EgressLimits};
 pub(crate) use answer::{DEFAULT_BODY_BYTES, EXCERPT_BYTES};
 pub use client::{EgressClient, EgressError};
 pub use names::{Lookup, SystemLookup};
+pub use objects::GuardedObjects;
 pub use policy::{EgressPolicy, EgressRefusal, Forbidden};
 pub use ranges::{Range, range_of};
 pub use retry_after::retry_after;

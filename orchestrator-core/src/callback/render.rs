@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use orchestrator_types::{CallbackBody, CallbackType, ErrorView, JobCallbackData, Name, Timestamp, WorkspaceId};
+use orchestrator_types::{
+    CallbackBody, CallbackType, ErrorView, JobCallbackData, Name, PayloadRef, Timestamp, WorkspaceId,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -24,6 +26,8 @@ pub(crate) struct WebhookDelivery<'a> {
     /// The sender's bytes.
     pub(crate) body: &'a [u8],
     pub(crate) is_json: bool,
+    /// Where the body is, if it does not stand here.
+    pub(crate) payload_ref: Option<PayloadRef>,
     pub(crate) received_at: Timestamp,
 }
 
@@ -39,12 +43,16 @@ struct WebhookData<'a> {
     payload: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_ref: Option<&'a PayloadRef>,
     received_at: Timestamp,
 }
 
 /// The body of `webhook.received`.
 pub(crate) fn render_webhook(delivery: &WebhookDelivery<'_>) -> Result<Bytes, Error> {
-    let payload: Option<&RawValue> = if delivery.is_json { serde_json::from_slice(delivery.body).ok() } else { None };
+    let inline = delivery.payload_ref.is_none();
+    let json = inline && delivery.is_json;
+    let payload: Option<&RawValue> = if json { serde_json::from_slice(delivery.body).ok() } else { None };
     let data = WebhookData {
         provider: delivery.provider,
         route: delivery.route,
@@ -52,7 +60,8 @@ pub(crate) fn render_webhook(delivery: &WebhookDelivery<'_>) -> Result<Bytes, Er
         event_id: delivery.event_id,
         event_type: delivery.event_type,
         payload,
-        payload_base64: payload.is_none().then(|| BASE64.encode(delivery.body)),
+        payload_base64: (inline && payload.is_none()).then(|| BASE64.encode(delivery.body)),
+        payload_ref: delivery.payload_ref.as_ref(),
         received_at: delivery.received_at,
     };
     encode(&CallbackBody {

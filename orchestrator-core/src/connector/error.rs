@@ -38,6 +38,8 @@ pub enum CallErrorKind {
     DestinationForbidden,
     /// A secret that the call needs cannot be had now.
     SecretUnavailable,
+    /// A payload that the input names is not there, or is lost: repeating the call changes nothing.
+    PayloadLost,
 }
 
 /// One attempt that failed. The detail is shown to the caller: it names no secret, address or internal of ours.

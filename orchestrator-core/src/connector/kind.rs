@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::{CallError, PlanError};
 use super::secrets::SecretSlots;
+use crate::payload::{PayloadAccess, PayloadError};
 
 /// A kind of connector: what `GET /connector-kinds` lists and what a workspace's config names as `kind`.
 pub trait ConnectorKind: Send + Sync + 'static {
@@ -132,13 +133,14 @@ pub struct CallContext {
     pub trace_id: TraceId,
     /// The fencing token of the job that runs: grows with each claim, so that a receiver can refuse a late one.
     pub fence: Option<u64>,
+    payloads: Option<PayloadAccess>,
 }
 
 impl CallContext {
     /// The context of a call made for `subject`.
     #[must_use]
     pub fn new(workspace: WorkspaceId, connector: Name, subject: impl Into<String>, trace_id: TraceId) -> Self {
-        Self { workspace, connector, subject: subject.into(), trace_id, fence: None }
+        Self { workspace, connector, subject: subject.into(), trace_id, fence: None, payloads: None }
     }
 
     /// The same with the fencing token of the running job.
@@ -146,5 +148,21 @@ impl CallContext {
     pub fn with_fence(mut self, fence: u64) -> Self {
         self.fence = Some(fence);
         self
+    }
+
+    /// The same with the payloads of the workspace.
+    #[must_use]
+    pub fn with_payloads(mut self, payloads: PayloadAccess) -> Self {
+        self.payloads = Some(payloads);
+        self
+    }
+
+    /// The payloads of the workspace: what the input names by `payload_ref` is read by it, and what the output is to name is
+    /// written.
+    ///
+    /// # Errors
+    /// This install stores none.
+    pub fn payloads(&self) -> Result<&PayloadAccess, PayloadError> {
+        self.payloads.as_ref().ok_or_else(PayloadError::none)
     }
 }

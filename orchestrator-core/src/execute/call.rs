@@ -221,7 +221,9 @@ impl Classify<Value, CallFault> for CallClasses {
                 }
                 CallErrorKind::Rejected => Class::Final,
                 // Neither says anything about the upstream.
-                CallErrorKind::DestinationForbidden | CallErrorKind::SecretUnavailable => Class::Ignored,
+                CallErrorKind::DestinationForbidden | CallErrorKind::SecretUnavailable | CallErrorKind::PayloadLost => {
+                    Class::Ignored
+                }
             },
             Err(CallFault::Timeout(_) | CallFault::Deadline(_)) => {
                 Class::Retryable { retry_after: None, sent: crate::policy::Sent::Maybe }

@@ -38,6 +38,7 @@ impl CallFailure {
             "breaker_open" => 503,
             "timeout" => 504,
             "destination_forbidden" => 403,
+            "payload_lost" => 410,
             _ => 502,
         }
     }
@@ -98,5 +99,6 @@ fn code(kind: CallErrorKind) -> &'static str {
         CallErrorKind::Unreachable => "upstream_unreachable",
         CallErrorKind::DestinationForbidden => "destination_forbidden",
         CallErrorKind::SecretUnavailable => "secret_unavailable",
+        CallErrorKind::PayloadLost => "payload_lost",
     }
 }

@@ -21,8 +21,9 @@ use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
 use crate::engine::{Engine, page_size};
 use crate::error::Error;
+use crate::payload::check_named;
 use crate::policy::RateLimitSnapshot;
-use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, NewEvent, RequestEntry};
+use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, NewEvent, PayloadLinks, RequestEntry};
 
 /// How long an answer is kept for its idempotency key.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -135,6 +136,7 @@ pub(crate) async fn execute(engine: &Arc<Engine>, workspace: &WorkspaceId, call:
     let live = engine.serving(workspace).await?;
     let connector = live.connectors.get(&call.connector).ok_or(Error::not_found("connector"))?.clone();
     let plan = plan(&connector, &call.operation, &call.input)?;
+    check_named(engine, workspace, &call.input).await?;
     if call.timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(Error::invalid("/timeout_ms", "at least 1"));
     }
@@ -224,12 +226,16 @@ impl Running {
     }
 
     async fn run(&self) -> Executed {
-        let context = CallContext::new(
+        let mut context = CallContext::new(
             self.live.workspace.clone(),
             self.connector.name.clone(),
             self.id.to_string(),
             self.call.trace_id,
         );
+        let access = self.engine.payload_access(&self.live);
+        if let Some(access) = &access {
+            context = context.with_payloads(access.clone());
+        }
         let attempt = Arc::new(ConnectorAttempt {
             connector: self.connector.connector.clone(),
             context,
@@ -242,16 +248,22 @@ impl Running {
         let duration_ms = u64::try_from(request.elapsed().as_millis()).unwrap_or(u64::MAX);
         let attempts = request.trace().attempts();
         let rate_limit = self.connector.state.rate_limit_snapshot();
-        let result = match outcome {
-            Ok(output) => Ok(ExecuteResponse {
-                id: self.id,
-                status: "succeeded".to_owned(),
-                output,
-                attempts,
-                duration_ms,
-                fallback: request.trace().fell_back(),
-                trace_id: self.call.trace_id,
-            }),
+        let (mut large, mut links) = (None, PayloadLinks::default());
+        let mut result = match outcome {
+            Ok(mut output) => {
+                let (apart, named) = self.engine.output_apart(&self.live, access.as_ref(), &output).await;
+                large = apart.map(|apart| std::mem::replace(&mut output, apart));
+                links = named;
+                Ok(ExecuteResponse {
+                    id: self.id,
+                    status: "succeeded".to_owned(),
+                    output,
+                    attempts,
+                    duration_ms,
+                    fallback: request.trace().fell_back(),
+                    trace_id: self.call.trace_id,
+                })
+            }
             Err(fault) => Err(CallFailure {
                 id: self.id,
                 error: fault.view(),
@@ -262,17 +274,23 @@ impl Running {
                 rate_limit,
             }),
         };
-        self.record(&request, &result, attempts, duration_ms).await;
+        let written = self.record(&request, &result, attempts, duration_ms, links).await;
+        if let (false, Some(large), Ok(response)) = (written, large, &mut result) {
+            // The reference would lead nowhere until the store is back: the output itself does.
+            response.output = large;
+        }
         Executed { result, replayed: false, rate_limit }
     }
 
+    /// Records the call. Answers whether what somebody relies on is durable.
     async fn record(
         &self,
         request: &CallRequest,
         result: &Result<ExecuteResponse, CallFailure>,
         attempts: u32,
         duration_ms: u64,
-    ) {
+        payloads: PayloadLinks,
+    ) -> bool {
         let error = result.as_ref().err().map(|failure| failure.error.clone());
         let (kind, status) = match &error {
             None => (EventType::ExecutionSucceeded, "succeeded"),
@@ -312,17 +330,20 @@ impl Running {
             // What never reached for the upstream pins nothing: the same request may try again.
             keep: (attempts > 0).then(|| self.kept(result)),
         });
-        let waits = idempotency.is_some();
-        let entry = RequestEntry { workspace: self.live.workspace.clone(), record: Some(record), events, idempotency };
+        // Whoever used a key or is referred to a payload relies on it: it is durable before it is answered.
+        let waits = idempotency.is_some() || !payloads.is_empty();
+        let workspace = self.live.workspace.clone();
+        let entry = RequestEntry { workspace, record: Some(record), events, idempotency, payloads };
         if waits {
-            // Whoever used a key relies on it: the answer is durable before it is given.
             if let Err(error) = self.engine.store.log(vec![entry.clone()]).await {
-                tracing::warn!(%error, "an answer could not be kept for its idempotency key yet");
+                tracing::warn!(%error, "an answer that somebody relies on is not written yet");
                 self.engine.recorder.record(entry);
+                return false;
             }
         } else {
             self.engine.recorder.record(entry);
         }
+        true
     }
 
     fn kept(&self, result: &Result<ExecuteResponse, CallFailure>) -> KeptAnswer {

@@ -110,7 +110,9 @@ impl CallTrace {
                 let cause = match error.kind {
                     CallErrorKind::Rejected | CallErrorKind::DestinationForbidden => AttemptOutcome::Rejected,
                     CallErrorKind::Unreachable => AttemptOutcome::Unreachable,
-                    CallErrorKind::Failed | CallErrorKind::SecretUnavailable => AttemptOutcome::Failed,
+                    CallErrorKind::Failed | CallErrorKind::SecretUnavailable | CallErrorKind::PayloadLost => {
+                        AttemptOutcome::Failed
+                    }
                 };
                 (error.upstream.as_ref().map(|upstream| upstream.status), Some(cause))
             }

@@ -16,7 +16,10 @@ use crate::config::LiveConfig;
 use crate::engine::{Engine, cursor, page, page_size, wait_until};
 use crate::error::Error;
 use crate::execute::plan;
-use crate::store::{Cancelled, Enqueue, Enqueued, IdempotentAnswer, JobFilter, JobKind, JobRecord, NewEvent, NewJob};
+use crate::payload::{apart, check_named};
+use crate::store::{
+    Cancelled, Enqueue, Enqueued, IdempotentAnswer, JobFilter, JobKind, JobRecord, NewEvent, NewJob, PayloadLinks,
+};
 
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const FARTHEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -87,9 +90,24 @@ impl Jobs<'_> {
         let mut problems = Problems::default();
         for (index, call) in calls.into_iter().enumerate() {
             let at = prefix.map(|prefix| format!("{prefix}/{index}")).unwrap_or_default();
-            jobs.extend(new_job(&live, call, trace_id, now, &at, &mut problems)?);
+            let named = match check_named(self.0, workspace, &call.input).await {
+                Err(Error::InvalidInput(errors)) => {
+                    problems.in_input(&at, errors);
+                    Vec::new()
+                }
+                named => named?,
+            };
+            let job = new_job(&live, call, trace_id, now, &at, &mut problems)?;
+            jobs.extend(job.map(|job| NewJob { payloads: PayloadLinks { new: Vec::new(), named }, ..job }));
         }
         problems.none()?;
+        for job in &mut jobs {
+            if let Some(payload) = self.0.store_apart(&live, "application/json", &job.input).await {
+                job.input = apart(payload.id);
+                job.payloads.new.push(payload);
+            }
+        }
+        let written: Vec<_> = jobs.iter().flat_map(|job| &job.payloads.new).map(|payload| payload.id).collect();
         let accepted: Vec<_> = jobs.iter().map(|job| accepted(job, now)).collect();
         let idempotency = match idempotency {
             Some((key, request_hash)) => {
@@ -103,10 +121,14 @@ impl Jobs<'_> {
         match self.0.store.enqueue(workspace, enqueue).await? {
             Enqueued::Accepted => Ok(Submitted { jobs: accepted, replayed: false }),
             Enqueued::Replayed(answer) => {
+                self.0.discard(workspace, written).await;
                 let jobs = serde_json::from_slice(&answer).map_err(|error| Error::Internal(error.to_string()))?;
                 Ok(Submitted { jobs, replayed: true })
             }
-            Enqueued::Mismatch => Err(Error::IdempotencyMismatch),
+            Enqueued::Mismatch => {
+                self.0.discard(workspace, written).await;
+                Err(Error::IdempotencyMismatch)
+            }
         }
     }
 
@@ -200,6 +222,13 @@ struct Problems {
 }
 
 impl Problems {
+    /// Notes what is wrong with the input of the job at `at`.
+    fn in_input(&mut self, at: &str, errors: Vec<FieldError>) {
+        let under = |error: FieldError| FieldError::new(format!("{at}{}", error.pointer), error.detail);
+        self.in_input = true;
+        self.errors.extend(errors.into_iter().map(under));
+    }
+
     fn none(self) -> Result<(), Error> {
         match self {
             Self { errors, .. } if errors.is_empty() => Ok(()),
@@ -222,11 +251,7 @@ fn new_job(
     let before = problems.errors.len();
     match plan(connector, &call.operation, &call.input) {
         Ok(_) => {}
-        Err(Error::InvalidInput(errors)) => {
-            let under = |error: FieldError| FieldError::new(format!("{at}{}", error.pointer), error.detail);
-            problems.in_input = true;
-            problems.errors.extend(errors.into_iter().map(under));
-        }
+        Err(Error::InvalidInput(errors)) => problems.in_input(at, errors),
         Err(other) => return Err(other),
     }
     let errors = &mut problems.errors;
@@ -281,5 +306,6 @@ fn new_job(
         subject: None,
         delivery_id: None,
         trace_id,
+        payloads: PayloadLinks::default(),
     }))
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use orchestrator_types::{InboxId, Name, Timestamp, WorkspaceId};
 
 use super::{MemoryStore, State, Transaction};
-use crate::store::{Enqueue, InboxRecord, InboxStore, Ingested, JobRecord, NewInbox, StoreError, delivering};
+use crate::store::{
+    Enqueue, InboxRecord, InboxStore, Ingested, JobRecord, NewInbox, PayloadLinks, StoreError, delivering,
+};
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -101,6 +103,7 @@ impl State {
                 record.body_kept = false;
                 record.entry.body = Bytes::new();
             }
+            self.payloads.unlink(workspace, id);
         }
         old.len()
     }
@@ -113,6 +116,7 @@ impl State {
             if let Some(record) = gone {
                 self.inbox.known.remove(&Known::of(workspace, &record.entry));
             }
+            self.payloads.unlink(workspace, id);
         }
         old.len()
     }
@@ -130,11 +134,13 @@ fn without_content(record: &InboxRecord) -> InboxRecord {
             event_type: shown.event_type.clone(),
             headers: BTreeMap::new(),
             body: Bytes::new(),
+            body_payload: None,
             body_hash: shown.body_hash,
             received_at: shown.received_at,
             trace_id: shown.trace_id,
             events: Vec::new(),
             jobs: Vec::new(),
+            payloads: PayloadLinks::default(),
         },
         ..*record
     }
@@ -152,11 +158,14 @@ fn ingest(
         return Err(StoreError::Refused("another event has this id".to_owned()));
     }
     let (events, jobs) = (std::mem::take(&mut entry.events), std::mem::take(&mut entry.jobs));
+    let links = std::mem::take(&mut entry.payloads);
     let (id, known, job) = (entry.id, Known::of(workspace, &entry), delivering(&jobs));
     let inbox = &mut transaction.state.inbox;
     inbox.known.insert(known, id);
     let record = InboxRecord { entry, body_kept: true, duplicates: 0, job, given_up: false };
     inbox.entries.entry(workspace.clone()).or_default().insert(id, record);
+    let now = transaction.now;
+    transaction.state.payloads.link(workspace, id, links, now);
     transaction.tell(workspace, events);
     transaction.accept(workspace, jobs);
     Ok(Ingested::New)

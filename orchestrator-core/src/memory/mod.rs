@@ -7,6 +7,7 @@ mod control;
 mod events;
 mod inbox;
 mod jobs;
+mod payloads;
 mod requests;
 mod sweep;
 
@@ -68,6 +69,7 @@ struct State {
     inbox: inbox::Inbox,
     events: events::Events,
     requests: requests::Requests,
+    payloads: payloads::Rows,
 }
 
 /// One method's change: the state, the moment of it, and what will be told of it.
@@ -86,9 +88,10 @@ impl Transaction<'_> {
 
     /// Accepts the jobs that are not there yet, each with its event.
     fn accept(&mut self, workspace: &WorkspaceId, jobs: Vec<NewJob>) {
-        for job in jobs {
-            let event = job.queued_event();
+        for mut job in jobs {
+            let (event, id, links) = (job.queued_event(), job.id, std::mem::take(&mut job.payloads));
             if self.state.jobs.accept(workspace, job, self.now) {
+                self.state.payloads.link(workspace, id, links, self.now);
                 self.tell(workspace, event);
                 self.told.ready = true;
             }

@@ -144,10 +144,12 @@ fn log(transaction: &mut Transaction<'_>, entry: RequestEntry) {
         return;
     }
     if let Some(record) = entry.record {
+        transaction.state.payloads.link(&entry.workspace, &record.subject, entry.payloads, transaction.now);
+        let requests = &mut transaction.state.requests;
         requests.record(&entry.workspace, record);
     }
     if let Some(scope) = entry.idempotency {
-        requests.end(&entry.workspace, scope);
+        transaction.state.requests.end(&entry.workspace, scope);
     }
     if !entry.events.is_empty() {
         transaction.tell(&entry.workspace, entry.events);

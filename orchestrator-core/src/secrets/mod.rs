@@ -27,5 +27,6 @@ pub use rotation::{KeyUsage, Keys, Used, key_usage};
 pub(crate) use rotation::{follow, resume};
 pub use secret::{Secret, SecretError};
 pub use service::{Replace, Secrets};
+pub(crate) use stored::data_key;
 pub(crate) use vault::VaultSecrets;
 pub use vault::{VaultPath, VaultPrefix, VaultReader, VaultValue};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use orchestrator_types::{InboxId, JobId, Name, Timestamp, TraceId, WorkspaceId};
+use orchestrator_types::{InboxId, JobId, Name, PayloadId, Timestamp, TraceId, WorkspaceId};
 
 use super::error::StoreError;
 use super::event::NewEvent;
 use super::job::{Enqueue, JobKind, NewJob};
+use super::payload::PayloadLinks;
 
 /// A verified webhook to take in.
 #[derive(Debug, Clone)]
@@ -27,8 +28,10 @@ pub struct NewInbox {
     pub event_type: Option<String>,
     /// The headers, that of the signature redacted.
     pub headers: BTreeMap<String, String>,
-    /// The body, byte for byte.
+    /// The body, byte for byte. Empty if it is stored apart.
     pub body: Bytes,
+    /// The payload that the body is, if it is stored apart.
+    pub body_payload: Option<PayloadId>,
     /// SHA-256 of the body: another body under the same event id is a conflict.
     pub body_hash: [u8; 32],
     /// When it was taken in.
@@ -39,6 +42,8 @@ pub struct NewInbox {
     pub events: Vec<NewEvent>,
     /// Enqueued, if it is new.
     pub jobs: Vec<NewJob>,
+    /// Its payloads, written with it if it is new. Empty when it is read.
+    pub payloads: PayloadLinks,
 }
 
 impl NewInbox {

@@ -25,6 +25,7 @@ use serde_json::json;
 use super::control::NewAudit;
 use super::error::StoreError;
 use super::event::NewEvent;
+use super::payload::PayloadLinks;
 
 /// A job that lost so many leases is taken for the cause: it dies with reason `poison`.
 pub const MAX_LOST_LEASES: u32 = 3;
@@ -141,6 +142,8 @@ pub struct NewJob {
     pub delivery_id: Option<String>,
     /// The trace.
     pub trace_id: TraceId,
+    /// Its payloads, written with it. Empty when it is read.
+    pub payloads: PayloadLinks,
 }
 
 impl NewJob {
@@ -360,6 +363,8 @@ pub struct Settlement {
     pub request: Option<RequestView>,
     /// The delivery of the outcome; noted as the job's `delivery`.
     pub delivery: Option<NewJob>,
+    /// The job's further payloads: those of its output.
+    pub payloads: PayloadLinks,
 }
 
 /// What became of a settlement.

@@ -7,6 +7,7 @@
 //! | [`InboxStore`] | webhooks and what is deduplicated by |
 //! | [`EventLog`] | events, gapless and ordered in a workspace |
 //! | [`RequestLog`] | each call made, and the answers kept for idempotency keys |
+//! | [`PayloadIndex`] | what is true of payloads, and who names them |
 //!
 //! What belongs together is one method, and one method is one transaction. A method whose answer was lost may be called
 //! again with the same ids, keys and fences: it changes nothing more (invariant 32). Futures that are dropped may or may
@@ -17,6 +18,7 @@ mod error;
 mod event;
 mod inbox;
 mod job;
+mod payload;
 mod request;
 
 use std::sync::Arc;
@@ -35,11 +37,12 @@ pub use job::{
     Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter, JobKind,
     JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled, Settlement,
 };
+pub use payload::{NewPayload, PayloadIndex, PayloadLinks, PayloadRecord, PayloadSweep};
 pub use request::{Begin, Begun, IdempotencyScope, KeptAnswer, RequestEntry, RequestLog, Sweep};
 
 /// Everything durable, as the engine wants it.
 #[async_trait]
-pub trait Store: ControlStore + JobStore + InboxStore + EventLog + RequestLog {
+pub trait Store: ControlStore + JobStore + InboxStore + EventLog + RequestLog + PayloadIndex {
     /// What this backend is, and what it promises.
     fn info(&self) -> StoreInfo;
 

@@ -6,6 +6,7 @@ use orchestrator_types::{ExecutionId, IdempotencyKey, RequestId, RequestView, Ti
 
 use super::error::StoreError;
 use super::event::NewEvent;
+use super::payload::PayloadLinks;
 
 /// A synchronous call that is about to be made under an idempotency key.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ pub struct RequestEntry {
     pub events: Vec<NewEvent>,
     /// The idempotency key that it ran under.
     pub idempotency: Option<IdempotencyScope>,
+    /// Payloads of its output, named by the record's subject.
+    pub payloads: PayloadLinks,
 }
 
 /// What has outlived its time in one workspace.

@@ -1,7 +1,7 @@
 //! The inbox: what was taken in, how its delivery stands, and delivering it again.
 
 use data_encoding::BASE64;
-use orchestrator_types::{InboxId, InboxStatus, InboxView, JobId, Page, WorkspaceId};
+use orchestrator_types::{InboxId, InboxStatus, InboxView, JobId, Page, PayloadRef, WorkspaceId};
 use serde_json::json;
 
 use super::ingest::webhook_job;
@@ -9,6 +9,7 @@ use crate::actor::{Actor, Reason};
 use crate::callback::{WebhookDelivery, render_webhook};
 use crate::engine::{Engine, cursor, page, page_size};
 use crate::error::Error;
+use crate::payload::reference;
 use crate::store::{Enqueue, InboxRecord, JobRecord, JobState, Moved};
 
 /// The inboxes of workspaces.
@@ -46,7 +47,8 @@ impl Inbox<'_> {
         self.0.workspace(workspace).await?;
         let record = self.0.store.inbox_entry(workspace, id).await?.ok_or(Error::not_found("inbox entry"))?;
         let job = self.job(workspace, record.job).await?;
-        Ok(view(record, job.as_ref(), true))
+        let payload_ref = self.body_payload(workspace, &record).await?;
+        Ok(InboxView { payload_ref, ..view(record, job.as_ref(), true) })
     }
 
     /// Delivers an entry again. What was dead keeps its `webhook-id`; what was delivered gets a new one and says
@@ -94,6 +96,10 @@ impl Inbox<'_> {
         };
         let former = job.as_ref().and_then(|job| job.job.delivery_id.clone()).unwrap_or_else(|| id.to_string());
         let delivery_id = if delivered { InboxId::new().to_string() } else { former.clone() };
+        let payload_ref = self.body_payload(workspace, &record).await?;
+        if entry.body_payload.is_some() && payload_ref.is_none() {
+            return Err(wrong_state("body_gone", "its body was stored apart, and is gone"));
+        }
         let rendered = render_webhook(&WebhookDelivery {
             id: &id.to_string(),
             replay_of: delivered.then_some(former.as_str()),
@@ -105,15 +111,25 @@ impl Inbox<'_> {
             event_type: entry.event_type.as_deref(),
             body: &entry.body,
             is_json: serde_json::from_slice::<serde::de::IgnoredAny>(&entry.body).is_ok(),
+            payload_ref,
             received_at: entry.received_at,
         })?;
-        let job = webhook_job(&live, &callback, delivery_id, id, rendered, entry.trace_id);
+        let mut job = webhook_job(&live, &callback, delivery_id, id, rendered, entry.trace_id);
+        job.payloads.named.extend(entry.body_payload);
         let audit = audit.change(None, Some(json!({"job": job.id})));
         let enqueue = Enqueue { jobs: vec![job], audit: Some(audit), ..Enqueue::default() };
         if self.0.store.redeliver(workspace, id, enqueue).await? {
             self.get(workspace, id).await
         } else {
             Err(Error::not_found("inbox entry"))
+        }
+    }
+
+    /// Where the body is, if it is stored apart and still there.
+    async fn body_payload(&self, workspace: &WorkspaceId, record: &InboxRecord) -> Result<Option<PayloadRef>, Error> {
+        match record.entry.body_payload.filter(|_| record.body_kept) {
+            Some(id) => Ok(self.0.store.payload(workspace, id).await?.map(|row| reference(&row.payload))),
+            None => Ok(None),
         }
     }
 
@@ -139,7 +155,8 @@ fn view(record: InboxRecord, job: Option<&JobRecord>, whole: bool) -> InboxView 
         (_, Some(JobState::Succeeded) | None) => InboxStatus::Delivered,
     };
     let entry = record.entry;
-    let body = (whole && record.body_kept).then_some(entry.body);
+    let inline = record.body_kept && entry.body_payload.is_none();
+    let body = (whole && inline).then_some(entry.body);
     let payload = body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
     let payload_base64 = body.filter(|_| payload.is_none()).map(|body| BASE64.encode(&body));
     InboxView {
@@ -156,6 +173,7 @@ fn view(record: InboxRecord, job: Option<&JobRecord>, whole: bool) -> InboxView 
         headers: whole.then_some(entry.headers),
         payload,
         payload_base64,
+        payload_ref: None,
         trace_id: entry.trace_id,
     }
 }

@@ -14,7 +14,10 @@ use crate::callback::{WebhookDelivery, render_webhook};
 use crate::config::LiveConfig;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::store::{Ingested, JobKind, NewEvent, NewInbox, NewJob, RouteKey, RouteOwner, StoreError};
+use crate::payload::reference;
+use crate::store::{
+    Ingested, JobKind, NewEvent, NewInbox, NewJob, NewPayload, PayloadLinks, RouteKey, RouteOwner, StoreError,
+};
 
 /// The operation of a connector that takes webhooks.
 const WEBHOOK_OPERATION: &str = "webhook";
@@ -70,7 +73,10 @@ impl Webhooks<'_> {
         let facts = provider.event(&request, settings).map_err(|error| unreadable(&error))?;
         let is_json = request.json().is_ok();
         let redacted = provider.redacted_headers(settings);
-        let entry = self.entry(&proven, name, facts, &body, is_json, kept(headers, &redacted), trace_id)?;
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let payload = self.0.store_apart(&proven.live, content_type, &body).await;
+        let apart = payload.as_ref().map(|payload| payload.id);
+        let entry = self.entry(&proven, name, facts, &body, payload, is_json, kept(headers, &redacted), trace_id)?;
         let (id, workspace) = (entry.id, proven.live.workspace.clone());
         let event_id = entry.event_id.clone();
         let ingested = self.0.store.ingest(&workspace, entry).await?;
@@ -81,6 +87,7 @@ impl Webhooks<'_> {
         match ingested {
             Ingested::New => Ok(Ingress::Accepted(WebhookAccepted { id, duplicate: false })),
             Ingested::Duplicate { id, conflict, count } => {
+                self.0.discard(&workspace, apart.into_iter().collect()).await;
                 let data = json!({
                     "route": proven.name, "inbox": id, "event_id": event_id, "conflict": conflict, "count": count,
                 });
@@ -174,6 +181,7 @@ impl Webhooks<'_> {
         provider: Name,
         facts: EventFacts,
         body: &Bytes,
+        payload: Option<NewPayload>,
         is_json: bool,
         headers: BTreeMap<String, String>,
         trace_id: TraceId,
@@ -193,6 +201,7 @@ impl Webhooks<'_> {
             event_type: facts.event_type.as_deref(),
             body,
             is_json,
+            payload_ref: payload.as_ref().map(reference),
             received_at: now,
         };
         let rendered = render_webhook(&delivery)?;
@@ -201,6 +210,11 @@ impl Webhooks<'_> {
             jobs.push(webhook_job(&proven.live, callback, id.to_string(), id, rendered.clone(), trace_id));
         }
         jobs.extend(self.connector_job(proven, &rendered, id, trace_id));
+        let body_payload = payload.as_ref().map(|payload| payload.id);
+        for job in &mut jobs {
+            job.payloads.named.extend(body_payload);
+        }
+        let body = if body_payload.is_some() { Bytes::new() } else { body.clone() };
         let data = json!({
             "provider": provider, "route": proven.name, "account": account, "event_id": facts.event_id,
             "event_type": facts.event_type, "job": jobs.first().map(|job| job.id),
@@ -213,12 +227,14 @@ impl Webhooks<'_> {
             event_id: facts.event_id,
             event_type: facts.event_type,
             headers,
-            body: body.clone(),
+            body,
+            body_payload,
             body_hash,
             received_at: now,
             trace_id,
             events: vec![NewEvent::new(EventType::WebhookReceived, id, trace_id, data)],
             jobs,
+            payloads: PayloadLinks { new: payload.into_iter().collect(), named: Vec::new() },
         })
     }
 
@@ -243,6 +259,7 @@ impl Webhooks<'_> {
             subject: Some(id.to_string()),
             delivery_id: None,
             trace_id,
+            payloads: PayloadLinks::default(),
         })
     }
 
@@ -282,6 +299,7 @@ pub(super) fn webhook_job(
         subject: Some(inbox.to_string()),
         delivery_id: Some(delivery_id),
         trace_id,
+        payloads: PayloadLinks::default(),
     }
 }
 

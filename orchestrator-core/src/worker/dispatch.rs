@@ -16,7 +16,7 @@ use super::outcome::lease;
 use super::run::lane_of;
 use super::settle::settle;
 use crate::engine::Engine;
-use crate::store::{Claim, HeldLease, JobRecord, Outcome, Settlement, StoreError};
+use crate::store::{Claim, HeldLease, JobRecord, Outcome, PayloadLinks, Settlement, StoreError};
 
 /// So often an idle worker looks by itself, for what it was not told of.
 const LOOK: Duration = Duration::from_secs(1);
@@ -339,7 +339,7 @@ impl Worker {
 /// The end of an attempt that was not made.
 fn given_back(lease: HeldLease) -> Settlement {
     let outcome = Outcome::GiveBack { run_at: None };
-    Settlement { lease, outcome, events: Vec::new(), request: None, delivery: None }
+    Settlement { lease, outcome, events: Vec::new(), request: None, delivery: None, payloads: PayloadLinks::default() }
 }
 
 /// Counts a running attempt, also when it is aborted.

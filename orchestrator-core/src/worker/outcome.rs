@@ -12,14 +12,16 @@ use super::dispatch::Worker;
 use super::run::{Prepared, lane_of};
 use crate::callback::render_job;
 use crate::config::LiveConfig;
+use crate::connector::CallErrorKind;
 use crate::execute::{CallFault, CallRequest};
 use crate::policy::backoff::{Exponential, Schedule};
-use crate::store::{HeldLease, JobKind, JobRecord, NewEvent, NewJob, Outcome, Settlement};
+use crate::store::{HeldLease, JobKind, JobRecord, NewEvent, NewJob, Outcome, PayloadLinks, Settlement};
 
 /// A job whose connector, callback or workspace is not there now waits so long before it is looked at again.
 const ABSENT: Duration = Duration::from_secs(30);
 
 impl Worker {
+    #[allow(clippy::too_many_arguments, reason = "what is known of an attempt, each of its own source")]
     pub(super) fn settlement(
         &self,
         live: &LiveConfig,
@@ -28,6 +30,7 @@ impl Worker {
         request: &CallRequest,
         started_at: Timestamp,
         result: Result<Value, CallFault>,
+        payloads: PayloadLinks,
     ) -> Settlement {
         let error = result.as_ref().err().map(CallFault::view);
         let events = request.trace().breaker_events(prepared.target.as_str(), record.job.trace_id);
@@ -51,16 +54,19 @@ impl Worker {
         };
         self.engine.log_call(live, &log);
         let (Err(fault), Some(error)) = (&result, error) else {
-            return self.succeeded(live, record, result.unwrap_or_default(), events, log);
+            return self.succeeded(live, record, result.unwrap_or_default(), events, log, payloads);
         };
         let passes = match (fault.may_pass(), fault) {
             (Some(retry_after), _) => Some(retry_after),
             // A secret may be put right meanwhile.
-            (None, CallFault::Call(call)) if call.kind == crate::connector::CallErrorKind::SecretUnavailable => {
-                Some(None)
-            }
+            (None, CallFault::Call(call)) if call.kind == CallErrorKind::SecretUnavailable => Some(None),
             (None, _) => None,
         };
+        if let CallFault::Call(call) = fault
+            && call.kind == CallErrorKind::PayloadLost
+        {
+            return self.dead(record, Some(live), "payload_lost", error, events, Some(log));
+        }
         let Some(retry_after) = passes else {
             return self.dead(record, Some(live), "rejected", error, events, Some(log));
         };
@@ -80,13 +86,14 @@ impl Worker {
         output: Value,
         mut events: Vec<NewEvent>,
         log: RequestView,
+        payloads: PayloadLinks,
     ) -> Settlement {
         let data = json!({"attempt": record.attempt, "duration_ms": log.duration_ms});
         if record.job.kind.has_events() {
             events.push(NewEvent::new(EventType::JobSucceeded, record.job.id, record.job.trace_id, data));
         }
         let delivery = if record.job.kind == JobKind::Call {
-            self.delivery(Some(live), record, Ok(&output))
+            self.delivery(Some(live), record, Ok(&output), &payloads)
         } else {
             let data = json!({"callback": log.target, "attempt": record.attempt, "job": record.job.id,
                 "webhook_id": record.job.delivery_id});
@@ -100,6 +107,7 @@ impl Worker {
             events,
             request: Some(log),
             delivery,
+            payloads,
         }
     }
 
@@ -128,7 +136,8 @@ impl Worker {
             events.push(NewEvent::new(EventType::JobRetrying, record.job.id, record.job.trace_id, data));
         }
         let outcome = Outcome::Retry { run_at, error };
-        Settlement { lease: lease(record), outcome, events, request: Some(log), delivery: None }
+        let payloads = PayloadLinks::default();
+        Settlement { lease: lease(record), outcome, events, request: Some(log), delivery: None, payloads }
     }
 
     pub(super) fn dead(
@@ -145,7 +154,7 @@ impl Worker {
             events.push(NewEvent::new(EventType::JobDead, record.job.id, record.job.trace_id, data));
         }
         let delivery = if record.job.kind == JobKind::Call {
-            self.delivery(live, record, Err(&error))
+            self.delivery(live, record, Err(&error), &PayloadLinks::default())
         } else {
             let data = json!({"callback": record.job.callback, "reason": reason, "code": error.code, "job": record.job.id,
                 "attempts": record.attempt, "webhook_id": record.job.delivery_id});
@@ -153,7 +162,7 @@ impl Worker {
             None
         };
         let outcome = Outcome::Dead { reason: reason.to_owned(), error };
-        Settlement { lease: lease(record), outcome, events, request, delivery }
+        Settlement { lease: lease(record), outcome, events, request, delivery, payloads: PayloadLinks::default() }
     }
 
     /// Gives back a job that cannot run now, and looks at none of its kind for a while.
@@ -167,7 +176,8 @@ impl Worker {
     pub(super) fn give_back(&self, record: &JobRecord, wait: Option<Duration>) -> Settlement {
         let run_at = wait.map(|wait| self.engine.clock.now().after(wait));
         let outcome = Outcome::GiveBack { run_at };
-        Settlement { lease: lease(record), outcome, events: Vec::new(), request: None, delivery: None }
+        let payloads = PayloadLinks::default();
+        Settlement { lease: lease(record), outcome, events: Vec::new(), request: None, delivery: None, payloads }
     }
 
     /// The job that delivers the outcome, where one is asked for.
@@ -176,6 +186,7 @@ impl Worker {
         live: Option<&LiveConfig>,
         record: &JobRecord,
         outcome: Result<&Value, &ErrorView>,
+        payloads: &PayloadLinks,
     ) -> Option<NewJob> {
         let callback = record.job.callback.clone()?;
         let policy = live.and_then(|live| live.callbacks.get(&callback)).map(|live| &live.policy.job_retry);
@@ -201,6 +212,8 @@ impl Worker {
             subject: Some(record.job.id.to_string()),
             delivery_id: Some(told.to_string()),
             trace_id: record.job.trace_id,
+            // The delivery may outlive the job: what it tells of stays as long.
+            payloads: PayloadLinks { new: Vec::new(), named: payloads.all() },
         })
     }
 }

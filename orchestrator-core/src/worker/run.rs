@@ -17,8 +17,9 @@ use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, PlanError};
 use crate::error::Error;
 use crate::execute::{Attempt, CallRequest, CallStack, ConnectorAttempt, JobCall};
+use crate::payload::{PayloadAccess, PayloadError};
 use crate::policy::PolicyState;
-use crate::store::{JobKind, JobRecord, LaneKey, Settlement};
+use crate::store::{JobKind, JobRecord, LaneKey, PayloadLinks, Settlement};
 
 /// When the store does not answer, likewise.
 const UNAVAILABLE: Duration = Duration::from_secs(1);
@@ -56,7 +57,17 @@ impl Worker {
             }
             Err(_) => return self.give_back(record, Some(UNAVAILABLE)),
         };
-        let prepared = match self.prepare(&live, record) {
+        let input = match self.engine.job_input(&record.workspace, &record.job.input).await {
+            Ok(input) => input,
+            Err(error @ (PayloadError::Lost | PayloadError::NotFound)) => {
+                tracing::warn!(workspace = %record.workspace, job = %record.job.id, %error, "the input of a job is lost");
+                let error = view("payload_lost", "the input was stored apart, and is lost");
+                return self.dead(record, Some(&live), "payload_lost", error, Vec::new(), None);
+            }
+            Err(_) => return self.give_back(record, Some(UNAVAILABLE)),
+        };
+        let access = self.engine.payload_access(&live);
+        let prepared = match self.prepare(&live, record, &input, access.clone()) {
             Ok(prepared) => prepared,
             Err(Unprepared::Absent) => {
                 tracing::warn!(workspace = %record.workspace, job = %record.job.id, "what a job needs is not in the active config");
@@ -103,7 +114,14 @@ impl Worker {
             let events = request.trace().breaker_events(prepared.target.as_str(), record.job.trace_id);
             return Settlement { events, ..self.give_back(record, Some(wait)) };
         }
-        self.settlement(&live, record, &prepared, &request, started_at, result)
+        let (result, payloads) = match result {
+            Ok(output) if record.job.kind == JobKind::Call => {
+                let (apart, links) = self.engine.output_apart(&live, access.as_ref(), &output).await;
+                (Ok(apart.unwrap_or(output)), links)
+            }
+            other => (other, PayloadLinks::default()),
+        };
+        self.settlement(&live, record, &prepared, &request, started_at, result, payloads)
     }
 
     /// A job that lost too many leases is taken for the cause.
@@ -113,13 +131,19 @@ impl Worker {
         self.dead(record, live.as_deref(), "poison", error, Vec::new(), None)
     }
 
-    fn prepare(&self, live: &Arc<LiveConfig>, record: &JobRecord) -> Result<Prepared, Unprepared> {
+    fn prepare(
+        &self,
+        live: &Arc<LiveConfig>,
+        record: &JobRecord,
+        input: &[u8],
+        access: Option<PayloadAccess>,
+    ) -> Result<Prepared, Unprepared> {
         match record.job.kind {
             JobKind::Call => {
                 let name = record.job.connector.as_ref().ok_or(Unprepared::Absent)?;
                 // Unknown here may be known elsewhere, or again after a rollback: never a reason to kill it.
                 let connector = live.connectors.get(name).ok_or(Unprepared::Absent)?;
-                prepare_call(connector, record)
+                prepare_call(connector, record, input, access)
             }
             JobKind::Webhook | JobKind::Callback => self.prepare_delivery(live, record).ok_or(Unprepared::Absent),
         }
@@ -154,9 +178,14 @@ impl Worker {
     }
 }
 
-fn prepare_call(connector: &Arc<LiveConnector>, record: &JobRecord) -> Result<Prepared, Unprepared> {
+fn prepare_call(
+    connector: &Arc<LiveConnector>,
+    record: &JobRecord,
+    input: &[u8],
+    access: Option<PayloadAccess>,
+) -> Result<Prepared, Unprepared> {
     let invalid = |detail: &str| Unprepared::Dead("invalid", view("invalid_input", detail));
-    let input: Value = serde_json::from_slice(&record.job.input).map_err(|_| invalid("the input cannot be read"))?;
+    let input: Value = serde_json::from_slice(input).map_err(|_| invalid("the input cannot be read"))?;
     let plan = connector.connector.plan(&record.job.operation, &input).map_err(|error| match error {
         PlanError::OperationNotFound => {
             Unprepared::Dead("invalid", view("operation_not_found", "the connector has no such operation any more"))
@@ -169,6 +198,10 @@ fn prepare_call(connector: &Arc<LiveConnector>, record: &JobRecord) -> Result<Pr
         record.job.id.to_string(),
         record.job.trace_id,
     );
+    let context = match access {
+        Some(access) => context.with_payloads(access),
+        None => context,
+    };
     let attempt = ConnectorAttempt {
         connector: connector.connector.clone(),
         context: context.with_fence(record.fence),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::dispatch::Worker;
-use crate::store::{NewEvent, Outcome, Settled, Settlement};
+use crate::store::{NewEvent, Outcome, PayloadLinks, Settled, Settlement};
 
 const BATCH: usize = 256;
 
@@ -70,6 +70,7 @@ async fn refused(worker: &Worker, settlement: Settlement) {
         events: event.into_iter().collect(),
         request: None,
         delivery: None,
+        payloads: PayloadLinks::default(),
     };
     if let Err(error) = worker.engine.store.settle(vec![dead]).await {
         tracing::warn!(%error, "a refused outcome could not be settled: its lease ends by itself");

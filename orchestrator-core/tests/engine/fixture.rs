@@ -11,6 +11,7 @@ use orchestrator_core::clock::Clock;
 use orchestrator_core::execute::{Call, Executed};
 use orchestrator_core::jobs::{JobCall, Submitted};
 use orchestrator_core::memory::MemoryStore;
+use orchestrator_core::payload::MemoryPayloads;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::secrets::{EnvSecrets, Secret};
 use orchestrator_core::store::{EventFilter, Store};
@@ -43,6 +44,11 @@ impl TokioClock {
         Self(Instant::now(), Arc::default())
     }
 
+    /// Sets the wall clock on, while tokio's time stands.
+    pub fn set_on(&self, by: Duration) {
+        *self.1.lock().unwrap() += i64::try_from(by.as_millis()).unwrap();
+    }
+
     pub fn shared(&self) -> Arc<dyn Clock> {
         Arc::new(self.clone())
     }
@@ -64,6 +70,7 @@ pub struct Install {
     pub product: Product,
     pub env: Arc<Mutex<HashMap<String, String>>>,
     pub ring: Arc<KeyRing>,
+    pub payloads: Arc<MemoryPayloads>,
 }
 
 impl Install {
@@ -76,6 +83,7 @@ impl Install {
             product: Product::default(),
             env: Arc::default(),
             ring: Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())),
+            payloads: Arc::default(),
         }
     }
 
@@ -97,6 +105,7 @@ impl Install {
             .connector(self.script.clone())
             .callbacks(self.product.shared())
             .keys(self.ring.clone())
+            .payloads(self.payloads.clone())
             .env(EnvSecrets::with_lookup(move |key| env.lock().unwrap().get(key).cloned()))
             .clock(self.clock.shared())
     }

@@ -18,6 +18,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod misroute;
+mod payloads;
 mod policies;
 mod product;
 mod script;

@@ -184,7 +184,7 @@ impl Connector for Scripted {
         let mut running = Running(&self.script, workspace, false);
         let steps = input["steps"].as_array().cloned().unwrap_or_default();
         let step = steps.get(number).or(steps.last()).and_then(Value::as_str).unwrap_or("ok").to_owned();
-        let result = self.step(&step, number, input).await;
+        let result = self.step(Some(context), &step, number, input).await;
         running.2 = true;
         result
     }
@@ -202,12 +202,18 @@ impl Connector for Scripted {
             _ => {}
         }
         self.script.changed.notify_waiters();
-        self.step(&step, 0, &json!({})).await.map(|_| HealthCheck::Passed)
+        self.step(None, &step, 0, &json!({})).await.map(|_| HealthCheck::Passed)
     }
 }
 
 impl Scripted {
-    async fn step(&self, step: &str, number: usize, input: &Value) -> Result<Value, CallError> {
+    async fn step(
+        &self,
+        context: Option<&CallContext>,
+        step: &str,
+        number: usize,
+        input: &Value,
+    ) -> Result<Value, CallError> {
         let (step, argument) = step.split_once(':').unwrap_or((step, ""));
         let answered = |kind: CallErrorKind, status: u16| {
             let upstream = UpstreamView { status, body: json!({"said": "no"}) };
@@ -228,6 +234,17 @@ impl Scripted {
             "echo" => {
                 let secret = self.secrets.get("token").await.unwrap().unwrap();
                 return Ok(json!({"status": 200, "echo": format!("Bearer {}", secret.expose())}));
+            }
+            "large" => return Ok(json!({"text": "x".repeat(argument.parse().unwrap())})),
+            "open" => {
+                let (reference, bytes) = context.unwrap().payloads()?.read(argument.parse().unwrap(), 1 << 20).await?;
+                return Ok(json!({"type": reference.content_type, "text": String::from_utf8(bytes.to_vec()).unwrap()}));
+            }
+            "store" => {
+                let payloads = context.unwrap().payloads()?;
+                payloads.write_bytes("text/plain", "named by nobody".into()).await?;
+                let file = payloads.write_bytes("text/plain", argument.to_owned().into()).await?;
+                return Ok(json!({"file": {"payload_ref": file}}));
             }
             "400" | "404" | "422" => return answered(CallErrorKind::Rejected, step.parse().unwrap()),
             "500" | "502" | "503" => return answered(CallErrorKind::Failed, step.parse().unwrap()),

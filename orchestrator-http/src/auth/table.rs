@@ -80,6 +80,8 @@ pub struct Row {
 const EXECUTE: &[&str] = &[scope::EXECUTE];
 const JOBS_WRITE: &[&str] = &[scope::JOBS_WRITE];
 const JOBS_READ: &[&str] = &[scope::JOBS_READ];
+const PAYLOAD_READ: &[&str] = &[scope::EXECUTE, scope::JOBS_READ];
+const PAYLOAD_WRITE: &[&str] = &[scope::EXECUTE, scope::JOBS_WRITE];
 const EVENTS_READ: &[&str] = &[scope::EVENTS_READ, scope::JOBS_READ];
 const ANY: &[&str] = &scope::EXEC;
 
@@ -115,6 +117,8 @@ pub static TABLE: &[Row] = table! {
     GET    "/jobs/{id}"                                  API Requirement::Exec(JOBS_READ);
     POST   "/jobs/{id}/cancel"                           API Requirement::Exec(JOBS_WRITE);
     GET    "/events"                                     API Requirement::Exec(EVENTS_READ);
+    POST   "/payloads"                                   API Requirement::Exec(PAYLOAD_WRITE);
+    GET    "/payloads/{id}"                              API Requirement::Exec(PAYLOAD_READ);
 
     GET    "/connector-kinds"                            CONTROL Requirement::Control;
     GET    "/audit"                                      CONTROL INSTALL;

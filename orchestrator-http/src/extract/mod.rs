@@ -5,8 +5,10 @@ mod headers;
 mod json;
 mod params;
 mod path;
+mod range;
 
 pub use body::{Body, BodyLimit, Raw};
 pub use headers::{IdempotencyHeader, IfMatch, etag, none_match};
 pub use params::{Limit, Params};
 pub use path::Named;
+pub use range::Wanted;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::{
     audit, bundle, config, configs, connector_kinds, connectors, dlq, docs, document, events, execute, identities,
-    inbox, jobs, operators, ops, requests, resources, secrets, token, webhooks, workspaces,
+    inbox, jobs, operators, ops, payloads, requests, resources, secrets, token, webhooks, workspaces,
 };
 use crate::api::{Api, ApiLimits};
 use crate::auth::authorize;
@@ -75,6 +75,8 @@ fn api_routes(limits: &ApiLimits) -> OpenApiRouter<Api> {
         .routes(routes!(jobs::job))
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(payloads::upload))
+        .routes(routes!(payloads::payload))
         .routes(routes!(webhooks::by_account).layer(ingress.clone()))
         .routes(routes!(webhooks::by_route).layer(ingress))
         .routes(routes!(bundle::schema))

@@ -19,6 +19,7 @@ mod jobs;
 mod operators;
 mod ops;
 mod pages;
+mod payloads;
 mod requests;
 mod resources;
 mod secrets;

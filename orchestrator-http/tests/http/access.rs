@@ -20,6 +20,8 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/jobs/{id}", "j"),
     ("POST", "/jobs/{id}/cancel", "w"),
     ("GET", "/events", "jv"),
+    ("POST", "/payloads", "ew"),
+    ("GET", "/payloads/{id}", "ej"),
     ("GET", "/connector-kinds", "IASRBO"),
     ("GET", "/audit", "I"),
     ("GET", "/audit/verify", "I"),

@@ -12,6 +12,7 @@ use orchestrator_core::connector::{
     KindDescription, OperationDescription, PlanError, SecretSlots, Sent,
 };
 use orchestrator_core::memory::MemoryStore;
+use orchestrator_core::payload::MemoryPayloads;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::worker::WorkerOptions;
 use orchestrator_http::metrics::Metrics;
@@ -26,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::kit::{Answer, Raw};
 
 pub(crate) const WORKSPACE: &str = "buildos-dev";
+/// The most that a payload has, in MiB.
+pub(crate) const PAYLOAD_MIB: u64 = 2;
 
 /// Calls of the operation `hang`: they say that they have begun, and wait to be let go.
 #[derive(Default)]
@@ -58,6 +61,8 @@ pub(crate) async fn start_in(environment: &str, limits: ApiLimits) -> Install {
         .environment(environment)
         .store(Arc::new(MemoryStore::new(clock.clone())))
         .keys(Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())))
+        .payloads(Arc::new(MemoryPayloads::default()))
+        .payload_max_bytes(PAYLOAD_MIB << 20)
         .connector(Fake(hanging.clone()))
         .worker(WorkerOptions::default())
         .build()

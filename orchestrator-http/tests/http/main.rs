@@ -12,5 +12,6 @@ mod exec;
 mod install;
 mod kit;
 mod ops;
+mod payloads;
 mod tokens;
 mod webhooks;

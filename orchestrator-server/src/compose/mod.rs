@@ -5,6 +5,7 @@
 mod jwks;
 mod listeners;
 mod parts;
+pub(crate) mod payloads;
 
 use std::sync::Arc;
 use std::time::Duration;

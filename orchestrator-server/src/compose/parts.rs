@@ -18,6 +18,7 @@ use orchestrator_http::tokens::TokenAuthority;
 use orchestrator_store_sqlite::SqliteStore;
 
 use super::jwks::GuardedJwks;
+use super::payloads;
 use crate::Server;
 use crate::keys;
 use crate::settings::{Settings, VaultSettings};
@@ -34,12 +35,15 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
     let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
+    let payloads = payloads::open(&settings.payloads, &client)?;
     let keys = Arc::new(install_keys(settings, store.as_ref()).await?);
     let vault = settings.secrets.vault.as_ref().map(|vault| to_vault(settings, vault)).transpose()?;
     let mut builder = Orchestrator::builder()
         .environment(settings.environment.as_str())
         .store(store)
         .install_keys(keys.clone())
+        .payloads(payloads)
+        .payload_max_bytes(settings.payloads.max_bytes)
         .connector(HttpKind::new(client.clone()))
         .connector(StripeKind::new(client.clone()))
         .connector(SmtpKind::new(client.clone()))

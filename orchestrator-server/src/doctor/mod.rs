@@ -1,11 +1,13 @@
 //! Whether an install can work: what a start would stumble over, and what would hurt later.
 //!
-//! One rule: it reads only, and beside a running server it disturbs nothing.
+//! One rule: it reads only, but for a probe that it writes to the payload store and takes away again; beside a running server
+//! it disturbs nothing.
 
 mod finding;
 mod folders;
 mod keys;
 mod listeners;
+mod payloads;
 mod store;
 mod vault;
 
@@ -20,6 +22,7 @@ pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
     let (store, found) = store::examine(settings).await;
     findings.extend(found);
     findings.extend(keys::examine(settings, store.as_ref()).await);
+    findings.push(payloads::examine(settings).await);
     findings.extend(vault::examine(settings).await);
     findings.extend(listeners::examine(settings).await);
     findings

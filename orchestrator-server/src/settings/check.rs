@@ -13,7 +13,7 @@ use super::document::{Document, Issuer};
 use super::error::SettingError;
 use super::sources::Layered;
 use super::vault::vault;
-use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, store_in};
+use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, store_in};
 
 const LONGEST_DRAIN: u64 = 3600;
 const LONGEST_LEASE: u64 = 3600;
@@ -34,12 +34,13 @@ pub(super) fn settings(layered: &Layered) -> Checked<Settings> {
     };
     let drain =
         within(layered, "drain_s", document.drain_s, 1, LONGEST_DRAIN)?.map_or(defaults.drain, Duration::from_secs);
-    backends(layered, &data_dir)?;
+    queue(layered)?;
     let (api_limits, edge_limits) = limits(layered, drain)?;
     Ok(Settings {
         roles: defaults.roles,
         environment,
         store: store(layered, &data_dir)?,
+        payloads: payloads::check(layered, &data_dir)?,
         listen: listen(layered, defaults.listen)?,
         issuers: issuers(layered)?,
         secrets: secrets(layered, &data_dir)?,
@@ -83,23 +84,14 @@ fn store(layered: &Layered, data_dir: &Path) -> Checked<PathBuf> {
     }
 }
 
-/// The queue and the payloads, of which there is one backend each.
-fn backends(layered: &Layered, data_dir: &Path) -> Checked<()> {
+/// The queue, of which there is one backend.
+fn queue(layered: &Layered) -> Checked<()> {
     match layered.document.queue.url.as_deref() {
-        None | Some("store") => {}
+        None | Some("store") => Ok(()),
         Some(url) if url.starts_with("redis://") || url.starts_with("rediss://") => {
-            return Err(layered.unusable("queue.url", "this build has no Redis backend yet: use `store`"));
+            Err(layered.unusable("queue.url", "this build has no Redis backend yet: use `store`"))
         }
-        Some(_) => return Err(layered.unusable("queue.url", "`store` is expected")),
-    }
-    let default = format!("file://{}", data_dir.join("payloads").display());
-    match layered.document.payloads.url.as_deref() {
-        None => Ok(()),
-        Some(url) if url == default => Ok(()),
-        Some(url) if url.starts_with("s3://") => {
-            Err(layered.unusable("payloads.url", "this build has no S3 backend yet: leave it out"))
-        }
-        Some(_) => Err(layered.unusable("payloads.url", "this build keeps payloads in the data folder: leave it out")),
+        Some(_) => Err(layered.unusable("queue.url", "`store` is expected")),
     }
 }
 
@@ -246,7 +238,13 @@ fn count(layered: &Layered, setting: &str, value: Option<u64>, default: usize) -
     Ok(value.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX)))
 }
 
-fn within(layered: &Layered, setting: &str, value: Option<u64>, least: u64, most: u64) -> Checked<Option<u64>> {
+pub(super) fn within(
+    layered: &Layered,
+    setting: &str,
+    value: Option<u64>,
+    least: u64,
+    most: u64,
+) -> Checked<Option<u64>> {
     match value {
         Some(value) if !(least..=most).contains(&value) => {
             Err(layered.unusable(setting, format!("{least} to {most} is expected")))

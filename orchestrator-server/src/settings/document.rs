@@ -14,7 +14,7 @@ pub(super) struct Document {
     pub(super) drain_s: Option<u64>,
     pub(super) store: Backend,
     pub(super) queue: Backend,
-    pub(super) payloads: Backend,
+    pub(super) payloads: Payloads,
     pub(super) listen: Listen,
     pub(super) auth: Auth,
     pub(super) secrets: Secrets,
@@ -28,6 +28,17 @@ pub(super) struct Document {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Backend {
     pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Payloads {
+    pub(super) url: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key_file: Option<String>,
+    pub(super) max_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@
 mod check;
 mod document;
 mod error;
+mod payloads;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use orchestrator_types::Environment;
 
 use crate::roles::Roles;
 pub use error::{SettingError, SettingSource};
+pub use payloads::{PayloadPlace, PayloadSettings};
 pub use sources::Sources;
 pub use vault::VaultSettings;
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The file of the embedded store.
     pub store: PathBuf,
+    /// Where large bodies are stored apart.
+    pub payloads: PayloadSettings,
     /// Where the server listens.
     pub listen: Listen,
     /// Issuers besides the install itself whose tokens are taken.
@@ -105,6 +109,7 @@ impl Settings {
             roles: Roles::ALL,
             environment: default_environment(),
             store: store_in(&data_dir),
+            payloads: PayloadSettings::of(&data_dir),
             listen: Listen { api: loopback(8080), ops: loopback(9090), control: None },
             issuers: Vec::new(),
             secrets: SecretSettings {

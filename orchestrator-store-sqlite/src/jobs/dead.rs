@@ -11,6 +11,7 @@ use crate::jobs::enqueue::due;
 use crate::jobs::order::{HELD, rejoin, when_due};
 use crate::jobs::settle::Stored;
 use crate::op::{Failure, Op};
+use crate::payloads;
 use crate::rows::trace;
 
 pub(super) struct Replay {
@@ -71,6 +72,7 @@ impl Op for Purge {
             moved.push(match find_dead(batch, &self.workspace, *job).await? {
                 Ok(stored) => {
                     tell(batch, &self.workspace, &stored, *job, EventType::JobPurged, &self.audit).await?;
+                    payloads::unlink(batch, &self.workspace, [job]).await?;
                     inbox::give_up(batch, &self.workspace, *job).await?;
                     for statement in [JOB, INPUT] {
                         sqlx::query(statement).bind(stored.seq).execute(&mut *batch.conn).await?;

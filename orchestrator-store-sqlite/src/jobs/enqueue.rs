@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::control::append_audit;
 use crate::jobs::row::lane;
 use crate::op::{Failure, Op};
+use crate::payloads;
 use crate::requests::keys::{self, JOBS};
 use crate::rows::{hash, id_bytes, int, to_json, value};
 
@@ -150,6 +151,7 @@ async fn insert_row(batch: &mut Batch<'_>, workspace: &WorkspaceId, job: &NewJob
         let seq: i64 = row.try_get("seq")?;
         sqlx::query(INPUT).bind(seq).bind(job.input.to_vec()).execute(&mut *batch.conn).await?;
     }
+    payloads::link(batch, workspace, job.id, &job.payloads).await?;
     batch.touched(workspace);
     batch.ready();
     Ok(true)

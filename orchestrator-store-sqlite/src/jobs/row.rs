@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use orchestrator_core::store::{JobKind, JobRecord, JobState, LaneKey, NewJob};
+use orchestrator_core::store::{JobKind, JobRecord, JobState, LaneKey, NewJob, PayloadLinks};
 use orchestrator_core::types::{JobId, Name};
 use sqlx::sqlite::SqliteRow;
 
@@ -46,6 +46,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<JobRecord, Unreadable> {
         subject: value(row, "subject")?,
         delivery_id: value(row, "delivery_id")?,
         trace_id: trace(row, "trace")?,
+        payloads: PayloadLinks::default(),
     };
     Ok(JobRecord {
         workspace: parsed(row, "workspace")?,

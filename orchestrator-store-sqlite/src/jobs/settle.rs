@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::jobs::enqueue::{self, due};
 use crate::jobs::order::{HELD, settle_key, when_due};
 use crate::op::{Failure, Op};
+use crate::payloads;
 use crate::requests;
 use crate::rows::{Unreadable, id_bytes, number, to_json, value};
 
@@ -96,6 +97,7 @@ async fn settle(batch: &mut Batch<'_>, settlement: &Settlement) -> Result<Settle
             held.requeue(batch, due(*run_at, batch.now), how).await?;
         }
     }
+    payloads::link(batch, workspace, job, &settlement.payloads).await?;
     batch.events(workspace, &settlement.events);
     if let Some(request) = &settlement.request {
         requests::insert(batch, workspace, request).await?;

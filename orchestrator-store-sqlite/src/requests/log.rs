@@ -6,6 +6,7 @@ use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
 use crate::SqliteStore;
 use crate::batch::Batch;
 use crate::op::{Failure, Op};
+use crate::payloads;
 use crate::requests::keys;
 use crate::rows::{below, document, id_bytes, int, readable, to_json};
 
@@ -29,6 +30,9 @@ impl Op for Write {
             };
             // A record that is there was written by the same call, with its events.
             if fresh {
+                if let Some(record) = &entry.record {
+                    payloads::link(batch, &entry.workspace, &record.subject, &entry.payloads).await?;
+                }
                 batch.events(&entry.workspace, &entry.events);
             }
             if let Some(scope) = &entry.idempotency {

@@ -2,13 +2,14 @@
 //! what lies behind: such rows are searched beside the writer, and it checks again what it removes.
 
 use orchestrator_core::store::{StoreError, Sweep};
-use orchestrator_core::types::Timestamp;
+use orchestrator_core::types::{InboxId, JobId, Timestamp};
 use sqlx::Row;
 
 use crate::SqliteStore;
 use crate::batch::Batch;
 use crate::op::{Failure, Op};
-use crate::rows::{int, to_json};
+use crate::payloads;
+use crate::rows::{bits, int, to_json};
 
 /// No delivery of the entry is under way.
 macro_rules! delivered {
@@ -90,7 +91,7 @@ impl Remove {
     async fn jobs(&self, batch: &mut Batch<'_>) -> Result<u64, Failure> {
         const ENDED: &str = "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs INDEXED BY jobs_ended \
             WHERE workspace = ?1 AND finished_at < ?2 AND finished_at IS NOT NULL AND state <> 'dead' \
-            ORDER BY finished_at LIMIT ?3) RETURNING seq";
+            ORDER BY finished_at LIMIT ?3) RETURNING seq, id";
         const INPUTS: &str = "DELETE FROM job_inputs WHERE seq IN (SELECT value FROM json_each(?1))";
         let rows = sqlx::query(ENDED)
             .bind(self.sweep.workspace.as_str())
@@ -99,6 +100,8 @@ impl Remove {
             .fetch_all(&mut *batch.conn)
             .await?;
         let seqs = rows.iter().map(|row| row.try_get::<i64, _>("seq")).collect::<Result<Vec<_>, _>>()?;
+        let ids = rows.iter().map(|row| bits(row, "id").map(JobId::from_bits)).collect::<Result<Vec<_>, _>>()?;
+        payloads::unlink(batch, &self.sweep.workspace, ids).await?;
         if !seqs.is_empty() {
             sqlx::query(INPUTS).bind(to_json(&seqs)?).execute(&mut *batch.conn).await?;
         }
@@ -110,7 +113,7 @@ impl Remove {
             "UPDATE inbox SET body_kept = 0 \
              WHERE seq IN (SELECT value FROM json_each(?1)) AND body_kept = 1 AND ",
             delivered!(),
-            " RETURNING seq"
+            " RETURNING seq, id"
         );
         self.drop_bodies(batch, KEPT, &self.bodies).await
     }
@@ -119,7 +122,7 @@ impl Remove {
         const ENTRIES: &str = concat!(
             "DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(?1)) AND ",
             delivered!(),
-            " RETURNING seq"
+            " RETURNING seq, id"
         );
         self.drop_bodies(batch, ENTRIES, &self.tombstones).await
     }
@@ -136,6 +139,8 @@ impl Remove {
         }
         let rows = sqlx::query(statement).bind(to_json(&candidates)?).fetch_all(&mut *batch.conn).await?;
         let seqs = rows.iter().map(|row| row.try_get::<i64, _>("seq")).collect::<Result<Vec<_>, _>>()?;
+        let ids = rows.iter().map(|row| bits(row, "id").map(InboxId::from_bits)).collect::<Result<Vec<_>, _>>()?;
+        payloads::unlink(batch, &self.sweep.workspace, ids).await?;
         sqlx::query(BODIES).bind(to_json(&seqs)?).execute(&mut *batch.conn).await?;
         Ok(seqs.len() as u64)
     }

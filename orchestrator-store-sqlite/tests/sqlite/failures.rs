@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use orchestrator_conformance::ManualClock;
 use orchestrator_core::store::{
-    Enqueue, Enqueued, EventFilter, EventLog, HeldLease, JobFilter, JobState, JobStore, NewJob, Outcome, Settled,
-    Settlement, Store, StoreError,
+    Enqueue, Enqueued, EventFilter, EventLog, HeldLease, JobFilter, JobState, JobStore, NewJob, Outcome, PayloadLinks,
+    Settled, Settlement, Store, StoreError,
 };
 use orchestrator_core::types::{JobId, WorkspaceId};
 use orchestrator_store_sqlite::SqliteStore;
@@ -86,6 +86,7 @@ async fn inv_33_a_refused_settlement_fails_alone() {
         events: vec![event()],
         request: None,
         delivery: Some(NewJob { priority: if place == 1 { 200 } else { 5 }, ..call() }),
+        payloads: PayloadLinks::default(),
     });
     let settled = place.store.settle(settlements.collect()).await.unwrap();
     assert!(matches!(settled[..], [Settled::Applied, Settled::Refused(_), Settled::Applied]), "{settled:?}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use orchestrator_core::store::{Claim, Enqueue, Enqueued, JobKind, JobStore, NewEvent, NewJob};
+use orchestrator_core::store::{Claim, Enqueue, Enqueued, JobKind, JobStore, NewEvent, NewJob, PayloadLinks};
 use orchestrator_core::types::{EventType, JobId, TraceId, WorkspaceId};
 use orchestrator_store_sqlite::SqliteStore;
 use serde_json::json;
@@ -37,6 +37,7 @@ pub(crate) fn call() -> NewJob {
         subject: None,
         delivery_id: None,
         trace_id: TraceId::new(),
+        payloads: PayloadLinks::default(),
     }
 }
 

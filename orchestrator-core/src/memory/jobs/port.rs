@@ -156,6 +156,7 @@ impl JobStore for MemoryStore {
                     transaction.state.give_up(workspace, &record);
                 }
                 transaction.state.jobs.remove(workspace, id, transaction.now);
+                transaction.state.payloads.unlink(workspace, id);
             })
         }))
     }

@@ -323,13 +323,13 @@ impl Jobs {
         before: Timestamp,
         limit: usize,
         now: Timestamp,
-    ) -> usize {
+    ) -> Vec<JobId> {
         let ended = self.ended.get(workspace).into_iter().flatten();
         let old: Vec<_> = ended.take_while(|(at, _)| *at < before).take(limit).copied().collect();
         for (_, id) in &old {
             self.remove(workspace, *id, now);
         }
-        old.len()
+        old.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The earliest time that a queued job waits for.

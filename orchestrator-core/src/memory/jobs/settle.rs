@@ -38,7 +38,7 @@ impl Transaction<'_> {
 
     /// Writes the end of an attempt, if its fence is still the job's.
     pub(super) fn settle(&mut self, settlement: Settlement) -> Settled {
-        let Settlement { lease, outcome, events, request, delivery } = settlement;
+        let Settlement { lease, outcome, events, request, delivery, payloads } = settlement;
         let (workspace, now) = (&lease.workspace, self.now);
         let held = self.state.jobs.record(workspace, lease.job);
         if !held.is_some_and(|record| record.state == JobState::Running && record.fence == lease.fence) {
@@ -53,6 +53,7 @@ impl Transaction<'_> {
         if let Some(request) = request {
             self.state.requests.record(workspace, request);
         }
+        self.state.payloads.link(workspace, lease.job, payloads, now);
         self.accept(workspace, delivery.into_iter().collect());
         // It may be ready again, or have let go of those behind it.
         self.told.ready = true;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use data_encoding::BASE64;
-use orchestrator_types::{Environment, Name, PayloadId, WorkspaceId};
+use orchestrator_types::{Environment, Name, WorkspaceId};
 use secrecy::{ExposeSecret, SecretBox};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -168,34 +168,6 @@ impl DataKey {
         std::str::from_utf8(&plain).map(|text| Secret::new(text.to_owned())).map_err(|_| SealError::Malformed)
     }
 
-    /// Seals a stored payload, for its workspace and its id.
-    ///
-    /// # Errors
-    /// The system has no random numbers.
-    pub fn seal_payload(
-        &self,
-        environment: &Environment,
-        workspace: &WorkspaceId,
-        payload: PayloadId,
-        plaintext: &[u8],
-    ) -> Result<Sealed, SealError> {
-        self.close(|header| payload_aad(header, environment, workspace, payload), plaintext)
-    }
-
-    /// Opens a stored payload.
-    ///
-    /// # Errors
-    /// It was sealed by another key, altered, or belongs to another workspace or id.
-    pub fn open_payload(
-        &self,
-        environment: &Environment,
-        workspace: &WorkspaceId,
-        payload: PayloadId,
-        sealed: &Sealed,
-    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        self.disclose(|header| payload_aad(header, environment, workspace, payload), sealed)
-    }
-
     fn cipher(&self) -> Result<RandomizedNonceKey, SealError> {
         RandomizedNonceKey::new(&AES_256_GCM, self.expose()).map_err(|_| SealError::Cipher)
     }
@@ -247,9 +219,4 @@ impl fmt::Debug for DataKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "DataKey({} [redacted])", self.id)
     }
-}
-
-fn payload_aad(header: &[u8], environment: &Environment, workspace: &WorkspaceId, payload: PayloadId) -> Vec<u8> {
-    let id = payload.bits().to_be_bytes();
-    encode(Domain::Payload, &[header, environment.as_str().as_bytes(), workspace.as_str().as_bytes(), &id])
 }

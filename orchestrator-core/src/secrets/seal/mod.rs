@@ -5,6 +5,7 @@
 
 mod aad;
 mod data;
+mod frames;
 mod key;
 mod ring;
 
@@ -12,6 +13,7 @@ mod ring;
 mod tests;
 
 pub use data::{DataKey, SealContext, Sealed};
+pub use frames::{FRAME, FRAME_OVERHEAD, PayloadCipher, PayloadSeal, frames, sealed_size};
 pub use key::{InstallKey, KeyError, KeyId};
 pub use ring::{InstallSealed, KeyRing, WrappedKey};
 

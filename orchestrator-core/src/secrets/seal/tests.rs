@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
 use arc_swap::ArcSwap;
-use orchestrator_types::{Environment, Name, PayloadId, WorkspaceId};
+use orchestrator_types::{Environment, Name, WorkspaceId};
 
 use super::*;
 
@@ -141,18 +141,6 @@ fn inv_16_a_ciphertext_of_one_environment_does_not_open_in_another() {
     assert_eq!(ring.unwrap(&wrapped, &prod.environment, &prod.workspace).unwrap_err(), SealError::Refused);
     assert_eq!(key.open(&prod.context(), &sealed).unwrap_err(), SealError::Refused);
     assert_eq!(ring.open_install(&prod.environment, "signing", &own).unwrap_err(), SealError::Refused);
-}
-
-#[test]
-fn inv_44_a_payload_opens_only_in_its_workspace_under_its_id() {
-    let key = DataKey::generate().unwrap();
-    let (here, there) = (Place::new("dev", "buildos-dev", "a", 1), Place::new("prod", "beauty-dev", "a", 1));
-    let (id, other) = (PayloadId::new(), PayloadId::new());
-    let sealed = key.seal_payload(&here.environment, &here.workspace, id, b"body").unwrap();
-    assert_eq!(key.open_payload(&here.environment, &here.workspace, id, &sealed).unwrap().as_slice(), b"body");
-    assert!(key.open_payload(&here.environment, &here.workspace, other, &sealed).is_err());
-    assert!(key.open_payload(&here.environment, &there.workspace, id, &sealed).is_err());
-    assert!(key.open_payload(&there.environment, &here.workspace, id, &sealed).is_err());
 }
 
 #[test]
