@@ -1,7 +1,7 @@
 //! The whole policy stack allocates nothing while all goes well, and a lane at rest takes little. Alone in its binary, because
 //! the counter is the allocator of the whole process.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, one of which tells its figure")]
 
 use std::future::Future;
 use std::pin::{Pin, pin};

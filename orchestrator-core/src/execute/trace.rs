@@ -11,7 +11,7 @@ use super::call::CallRequest;
 use super::decision::{decision, millis};
 use crate::connector::{CallError, CallErrorKind};
 use crate::policy::breaker::{BreakerStatus, Counts};
-use crate::policy::{AttemptEnd, Class, Observe, PolicyEvent, Scope};
+use crate::policy::{AttemptEnd, Class, Observe, PolicyEvent, Scope, WaitReason};
 use crate::store::NewEvent;
 
 /// Takes the events of one call. Every attempt of it has two sides at most: itself, and the hedge that was sent beside it.
@@ -169,7 +169,7 @@ impl Scope for CallTrace {
         state.decisions.extend(decision(&event, at));
         match event {
             PolicyEvent::AttemptStarted { wait, reason, .. } => {
-                state.begin(Side::First, at, wait, reason.map(|reason| reason.as_str()));
+                state.begin(Side::First, at, wait, reason.map(WaitReason::as_str));
             }
             PolicyEvent::AttemptEnded { end, duration, .. } => state.end(Side::First, end, duration),
             PolicyEvent::HedgeStarted { delay } => state.begin(Side::Hedge, at, delay, Some("hedge")),

@@ -200,12 +200,13 @@ impl Circuit {
         if pass.generation != self.generation {
             return None;
         }
+        let slow = self.was_slow(pass, now);
         match &mut self.state {
             State::HalfOpen { in_flight, .. } => {
                 *in_flight = in_flight.saturating_sub(1);
                 None
             }
-            State::Closed if self.was_slow(pass, now) => {
+            State::Closed if slow => {
                 let counts = self.window.record(Outcome { failed: false, slow: true }, now);
                 (self.hold.is_none() && self.broken(counts)).then(|| self.open(now))
             }

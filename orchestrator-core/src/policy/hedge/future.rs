@@ -27,7 +27,7 @@ pin_project! {
     {
         #[pin]
         first: First<S::Future, S::Response, S::Error>,
-        watched: Option<Pin<Box<Watched<S, Req, C, Sc>>>>,
+        watched: MaybeWatched<S, Req, C, Sc>,
     }
 }
 
@@ -61,6 +61,9 @@ pin_project! {
         second: Option<Second<S, Req, Sc>>,
     }
 }
+
+/// Boxed: a call that is not hedged must not carry it.
+pub(super) type MaybeWatched<S, Req, C, Sc> = Option<Pin<Box<Watched<S, Req, C, Sc>>>>;
 
 /// The second attempt. Dropped before it ended, it was given up.
 struct Second<S, Req, Sc>
@@ -157,7 +160,7 @@ where
     S: Service<Req>,
     Sc: Scope,
 {
-    pub(super) fn new(call: S::Future, watched: Option<Pin<Box<Watched<S, Req, C, Sc>>>>) -> Self {
+    pub(super) fn new(call: S::Future, watched: MaybeWatched<S, Req, C, Sc>) -> Self {
         Self { first: First::Running { call }, watched }
     }
 }

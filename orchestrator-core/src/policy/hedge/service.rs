@@ -58,7 +58,6 @@ where
         let watched = hedging.map(|(hedging, budget)| {
             let second = (self.inner.clone(), request.clone());
             let scope = self.observer.scope(&request);
-            // Boxed: a call that is not hedged must not carry it.
             Box::pin(Watched::new(Arc::clone(hedging), Arc::clone(budget), second, self.classify.clone(), scope))
         });
         ResponseFuture::new(self.inner.call(request), watched)
