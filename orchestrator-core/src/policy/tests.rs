@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use orchestrator_types::{
-    BreakerPolicy, ConcurrencyPolicy, Jitter, OnLimit, Policy, RateLimitPolicy, RetryPolicy, TimeoutPolicy,
+    AdaptivePolicy, BreakerPolicy, ConcurrencyPolicy, HedgePolicy, Jitter, OnLimit, Policy, RateLimitPolicy,
+    RetryPolicy, TimeoutPolicy,
 };
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -261,12 +262,16 @@ proptest! {
         per_second in 5.0_f64..500.0,
         max in 1_u32..10,
         idempotent in any::<bool>(),
+        hedged in any::<bool>(),
+        adaptive in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async move {
             let mut policy = policy();
             policy.rate_limit = Some(RateLimitPolicy { per_second, burst: 10, on_limit: OnLimit::Wait });
-            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10, adaptive: None });
+            let adaptive = adaptive.then(|| AdaptivePolicy { min: 1, ..AdaptivePolicy::default() });
+            policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10, adaptive });
+            policy.hedge = hedged.then(|| HedgePolicy { quantile: 0.5, min_ms: 1 });
             let upstream = Upstream::plays(steps, then);
             let (state, mut service) = lane(&policy, &upstream);
             let start = Instant::now();
@@ -280,7 +285,9 @@ proptest! {
             }
             let bulkhead = state.bulkhead().unwrap();
             prop_assert_eq!((bulkhead.in_flight(), bulkhead.waiting(), upstream.in_flight()), (0, 0, 0));
-            prop_assert!(upstream.most() <= max);
+            // A call has one place, and two attempts in it at the most.
+            let attempts = if hedged { 2 } else { 1 };
+            prop_assert!(upstream.most() <= max * attempts);
             Ok(())
         })?;
     }

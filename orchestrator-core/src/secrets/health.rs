@@ -143,8 +143,9 @@ async fn look(engine: &Engine) -> Result<(), Error> {
 }
 
 async fn look_at(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> {
-    let live = match engine.live(workspace).await {
-        Ok(live) => live,
+    // Read, not compiled: to be looked at is no use of a workspace.
+    let references = match engine.stored(workspace).await {
+        Ok(stored) => stored.version.config.secret_refs,
         Err(Error::NotFound { .. }) => {
             engine.secret_board.note(workspace, BTreeMap::new());
             return Ok(());
@@ -152,7 +153,6 @@ async fn look_at(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> 
         Err(error) => return Err(error),
     };
     retire(engine, workspace).await?;
-    let references = &live.config.secret_refs;
     let looks = references.clone().into_iter().map(|(name, reference)| async move {
         let health = of(&engine.secrets, workspace, &reference).await;
         (name, health)
@@ -169,7 +169,7 @@ async fn look_at(engine: &Engine, workspace: &WorkspaceId) -> Result<(), Error> 
         .map(|(name, health)| (name.clone(), *health))
         .collect();
     if !changed.is_empty() {
-        tell(engine, workspace, references, &changed).await?;
+        tell(engine, workspace, &references, &changed).await?;
     }
     sleep(EACH * u32::try_from(now.len()).unwrap_or(u32::MAX)).await;
     engine.secret_board.note(workspace, now);
