@@ -196,7 +196,7 @@ async fn the_binary_serves_the_kind_beside_those_that_are_there() {
         "config": {"policies": {"default": {}}, "connectors": {"virus-scan": {"kind": "clamd", "settings": {}}}},
     });
     std::fs::write(folder.path().join("shop.json"), bundle.to_string()).unwrap();
-    run(&["apply", "-f", "shop.json"]).await;
+    run(&["apply", "--yes", "-f", "shop.json"]).await;
     let check = run(&["--output", "json", "connector", "check", "shop-dev", "virus-scan"]).await;
     assert!(check.contains("ok"), "{check}");
 

@@ -86,9 +86,10 @@ impl Sessions {
         if state.logins.is_on(now) {
             return Err(state.last.unwrap_or(VaultError::Refused));
         }
+        // Its life is counted from before it was asked for: an answer that was long under way must not seem young.
         let session = login(&self.api, &self.auth).await;
         state.note(session.as_ref().err().copied(), true);
-        let session = Arc::new(Session::new(session?, state.opened + 1, Instant::now()));
+        let session = Arc::new(Session::new(session?, state.opened + 1, now));
         state.opened += 1;
         state.session = Some(session.clone());
         self.opened.notify_one();
@@ -151,6 +152,7 @@ impl Sessions {
 
     /// Renews it, or logs in anew where that is not to be had. Nobody waits: the token is good meanwhile.
     async fn renew(&self, session: &Session) {
+        let asked = Instant::now();
         let renewed = if session.renewable { self.api.renew(&session.token).await } else { Err(VaultError::Refused) };
         let login = match renewed {
             // One that has reached its last day is renewed for no longer than that day: then it is time for another.
@@ -166,7 +168,7 @@ impl Sessions {
         let is_current = state.session.as_ref().is_some_and(|current| current.number == session.number);
         if let (Ok(login), true) = (login, is_current) {
             state.opened += 1;
-            state.session = Some(Arc::new(Session::new(login, state.opened, Instant::now())));
+            state.session = Some(Arc::new(Session::new(login, state.opened, asked)));
         }
     }
 }

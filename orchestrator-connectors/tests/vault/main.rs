@@ -129,7 +129,7 @@ async fn by_app_role_a_session_is_renewed_ahead_of_its_end_and_reads_never_fail(
 async fn a_session_that_reaches_its_last_day_or_is_revoked_is_followed_by_another() {
     let bao = Bao::shared().await;
     bao.put("kv/data/buildos/again", json!({"key": "value"})).await;
-    let role = bao.role("again", "2s", "4s").await;
+    let role = bao.role("again", "4s", "8s").await;
     let vault = bao.vault(by_role(&bao, "again", &role), None);
     let ending = CancellationToken::new();
     let keeper = tokio::spawn({
@@ -137,7 +137,7 @@ async fn a_session_that_reaches_its_last_day_or_is_revoked_is_followed_by_anothe
         async move { vault.keep(ending).await }
     });
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(7) {
+    while begun.elapsed() < Duration::from_secs(11) {
         assert_eq!(text(&vault, "kv/data/buildos/again").await.unwrap(), "value", "after {:?}", begun.elapsed());
         sleep(Duration::from_millis(100)).await;
     }
