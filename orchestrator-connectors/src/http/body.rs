@@ -132,7 +132,8 @@ impl Bodies {
             });
             bodies.push(("/multipart", BodyKind::Multipart, body));
         }
-        let one = "a request has one body: give one of `json`, `form`, `text`, `body_base64`, `payload_ref`, `multipart`";
+        let one =
+            "a request has one body: give one of `json`, `form`, `text`, `body_base64`, `payload_ref`, `multipart`";
         for (place, ..) in bodies.iter().skip(1) {
             problems.push(FieldError::new(*place, one));
         }
