@@ -80,6 +80,9 @@ codes! {
     PreconditionFailed = "precondition_failed", 412: "it was changed meanwhile: `If-Match` is of another version.";
     NothingToRollBack = "nothing_to_roll_back", 409: "no version was active before.";
     LastAdmin = "last_admin", 409: "the workspace would be left without an admin.";
+    NoInstallKey = "no_install_key", 409: "the install has no key of its own to rotate.";
+    KeyUnavailable = "key_unavailable", 409: "the install's key file cannot be read or written; its log says why.";
+    RotationRunning = "rotation_running", 409: "the install's key is being rotated already.";
     WrongEnvironment = "wrong_environment", 422: "the workspace's name ends in another environment than the install's.";
     RouteTaken = "route_taken", 409: "another workspace holds this webhook route.";
     RouteNotFound = "route_not_found", 404: "no workspace has a route for this webhook.";

@@ -146,6 +146,8 @@ impl Client {
         fn send_webhook(provider: &Name, route_key: Option<&Name>, headers: HeaderMap, body: Bytes) -> WebhookAnswer;
         /// The server's public keys as a JWK set.
         fn keys() -> Value;
+        /// The JSON Schema of bundles. Needs no token.
+        fn bundle_schema() -> Value;
         /// Makes a workspace, with config version 1 active.
         fn create_workspace(request: &WorkspaceRequest) -> WorkspaceView;
         /// Whether the install's own audit trail is whole.

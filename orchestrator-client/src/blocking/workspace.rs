@@ -3,9 +3,10 @@
 use orchestrator_types::{
     AuditRecord, AuditVerification, Bundle, BundleResult, ConfigDiff, ConfigRequest, ConfigVersion,
     ConfigVersionSummary, ConnectorCheck, DeadLetter, DlqFilter, DlqRequest, DlqResult, IdentityCreated,
-    IdentityRequest, IdentityView, InboxId, InboxView, Name, OperatorView, RequestView, Role, RotateSecretRequest,
-    SecretRequest, SecretStatus, SecretView, ServiceName, WorkspaceId, WorkspaceView,
+    IdentityRequest, IdentityView, InboxId, InboxView, Name, OperationView, OperatorView, RequestView, Role,
+    RotateSecretRequest, SecretRequest, SecretStatus, SecretView, ServiceName, WorkspaceId, WorkspaceView,
 };
+use serde_json::Value;
 
 use super::calls::{ConfigChange, List};
 use super::client::{prepares, waits};
@@ -63,6 +64,8 @@ impl Workspace {
         fn dlq_matching(filter: &DlqFilter) -> List.list: List<DeadLetter>;
         /// What providers have sent.
         fn inbox() -> List.list: List<InboxView>;
+        /// Every operation of a connector: those of its kind, and those that its settings name.
+        fn operations(connector: &Name) -> List.list: List<OperationView>;
         /// How every secret reference stands.
         fn secrets() -> List.list: List<SecretStatus>;
     }
@@ -88,6 +91,10 @@ impl Workspace {
         fn export_bundle() -> Bundle;
         /// Makes the workspace what the document says.
         fn import_bundle(bundle: &Bundle, dry_run: bool) -> BundleResult;
+        /// What an import of this document would change, and the validator for `apply_bundle`.
+        fn plan_bundle(document: &Value, rename: bool) -> Answer<BundleResult>;
+        /// Makes the workspace what the document says; with `if_match`, only if its config is still the one planned on.
+        fn apply_bundle(document: &Value, rename: bool, if_match: Option<&str>) -> Answer<BundleResult>;
         /// Writes a secret.
         fn put_secret(name: &Name, request: &SecretRequest) -> SecretView;
         /// Writes a new version of a secret beside the one that is active.

@@ -96,6 +96,7 @@ const TABLE: &[(&str, Ask)] = rows! {
     "delete_policy" => |client| workspace(&client).remove::<Policy>(&name()).if_match(&etag()).take_routes();
     "put_connector" => |client| workspace(&client).put(&name(), &connector()).if_match(&etag()).take_routes();
     "delete_connector" => |client| workspace(&client).remove::<ConnectorConfig>(&name()).if_match(&etag()).take_routes();
+    "list_operations" => |client| workspace(&client).operations(&name());
     "check_connector" => |client| async move { workspace(&client).check_connector(&name()).await };
     "put_secret_ref" => |client| workspace(&client).put(&name(), &secret_ref()).if_match(&etag()).take_routes();
     "delete_secret_ref" => |client| workspace(&client).remove::<SecretRef>(&name()).if_match(&etag()).take_routes();
