@@ -6,6 +6,7 @@
 pub mod callback;
 pub mod egress;
 pub mod http;
+mod payloads;
 pub mod s3;
 pub mod smtp;
 pub mod stripe;

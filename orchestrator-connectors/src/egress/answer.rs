@@ -49,7 +49,7 @@ pub struct EgressAnswer {
 }
 
 impl EgressAnswer {
-    pub(super) async fn read(mut response: Response, limits: EgressLimits) -> Result<Self, CallError> {
+    pub(crate) async fn read(mut response: Response, limits: EgressLimits) -> Result<Self, CallError> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let limit = if status.is_success() { limits.success } else { limits.other };

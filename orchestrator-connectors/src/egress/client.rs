@@ -153,14 +153,24 @@ impl EgressClient {
         body: Bytes,
         limits: EgressLimits,
     ) -> Result<EgressAnswer, CallError> {
+        EgressAnswer::read(self.begin(method, url, headers, body).await?, limits).await
+    }
+
+    /// As [`send`](Self::send), up to the answer's body, which is still to come: whoever reads it bounds it.
+    pub(crate) async fn begin(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<reqwest::Response, CallError> {
         let client = self.guarded(&url).map_err(refused)?;
         if let Some(proxy) = &self.0.proxy {
             self.0.policy.check_url(proxy).map_err(refused)?;
             self.check_behind_proxy(&url).await?;
         }
         let request = client.request(method, url).headers(headers).body(body);
-        let response = request.send().await.map_err(|problem| not_answered(&problem))?;
-        EgressAnswer::read(response, limits).await
+        request.send().await.map_err(|problem| not_answered(&problem))
     }
 }
 

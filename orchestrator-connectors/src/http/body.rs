@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use http::HeaderValue;
-use orchestrator_types::FieldError;
+use orchestrator_types::{FieldError, PayloadId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use url::form_urlencoded;
 
 use super::input::{Values, pairs};
 use super::shape::{Given, pointer};
+use crate::payloads::PayloadName;
 
 /// More parts than this are refused.
 const MOST_PARTS: usize = 100;
@@ -28,7 +29,7 @@ pub(super) enum BodyKind {
     Form,
     /// Text.
     Text,
-    /// Bytes.
+    /// Bytes, given in base64 or as a payload.
     Bytes,
     /// Several parts, as a form with files.
     Multipart,
@@ -69,6 +70,7 @@ pub(super) struct Bodies {
     pub(super) form: Option<BTreeMap<String, Values>>,
     pub(super) text: Option<String>,
     pub(super) body_base64: Option<String>,
+    pub(super) payload_ref: Option<PayloadName>,
     pub(super) multipart: Option<Vec<Part>>,
 }
 
@@ -77,11 +79,13 @@ pub(super) struct Bodies {
 pub(super) struct Body {
     pub(super) bytes: Bytes,
     pub(super) content_type: Option<HeaderValue>,
+    /// The payload that the bytes are, if they have still to be read.
+    pub(super) payload: Option<PayloadId>,
 }
 
 impl Body {
     fn of(bytes: impl Into<Bytes>, content_type: &'static str) -> Self {
-        Self { bytes: bytes.into(), content_type: Some(HeaderValue::from_static(content_type)) }
+        Self { bytes: bytes.into(), content_type: Some(HeaderValue::from_static(content_type)), payload: None }
     }
 
     pub(super) fn json(value: &Value) -> Self {
@@ -118,6 +122,9 @@ impl Bodies {
             });
             bodies.push(("/body_base64", BodyKind::Bytes, Body::of(bytes, "application/octet-stream")));
         }
+        if let Some(payload) = self.payload_ref {
+            bodies.push(("/payload_ref", BodyKind::Bytes, Body { payload: Some(payload.id), ..Body::default() }));
+        }
         if let Some(parts) = self.multipart {
             let body = multipart(&parts).unwrap_or_else(|found| {
                 problems.extend(found);
@@ -125,7 +132,8 @@ impl Bodies {
             });
             bodies.push(("/multipart", BodyKind::Multipart, body));
         }
-        let one = "a request has one body: give one of `json`, `form`, `text`, `body_base64`, `multipart`";
+        let one =
+            "a request has one body: give one of `json`, `form`, `text`, `body_base64`, `payload_ref`, `multipart`";
         for (place, ..) in bodies.iter().skip(1) {
             problems.push(FieldError::new(*place, one));
         }
@@ -170,7 +178,7 @@ fn multipart(parts: &[Part]) -> Result<Body, Vec<FieldError>> {
     }
     bytes.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     let content_type = HeaderValue::from_str(&format!("multipart/form-data; boundary={boundary}")).ok();
-    Ok(Body { bytes: bytes.into(), content_type })
+    Ok(Body { bytes: bytes.into(), content_type, payload: None })
 }
 
 impl Part {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use orchestrator_core::connector::{
     CallContext, CallError, CallErrorKind, CallPlan, Connector, HealthCheck, OperationDescription, PlanError, Sent,
@@ -19,6 +20,9 @@ use super::kind::output_schema;
 use super::paging::Fetch as _;
 use super::plan::{InputShapes, Planned, plan};
 use super::settings::HttpSettings;
+
+/// The largest payload that is sent: 64 MiB. It is signed as a whole, and so held in memory.
+const LARGEST_PAYLOAD: u64 = 64 << 20;
 
 pub(super) struct HttpConnector {
     pub(super) connections: Connections,
@@ -38,6 +42,7 @@ impl Connector for HttpConnector {
         let mut planned =
             plan(&self.settings, &self.shapes, operation, input).map_err(|problem| unsendable(&problem))?;
         self.mark(&mut planned, context)?;
+        fill(&mut planned, context).await?;
         let exchange = self.exchange(&planned).await?;
         exchange.redacted(self.answer(&planned, &exchange).await)
     }
@@ -50,7 +55,8 @@ impl Connector for HttpConnector {
         let mut headers = self.settings.headers.clone();
         headers.insert(TRACEPARENT, header(&context.trace_id.traceparent())?);
         let (method, body) = (Method::GET, Bytes::new());
-        let planned = Planned { method, url, headers, body, idempotent: true, keyed: false, paging: None };
+        let planned =
+            Planned { method, url, headers, body, payload: None, idempotent: true, keyed: false, paging: None };
         let exchange = self.exchange(&planned).await?;
         let asked = exchange.fetch(planned.url.clone(), self.settings.max_response_bytes).await;
         exchange.redacted(asked.and_then(|answer| judge(&answer).map(|_| Value::Null)))?;
@@ -99,6 +105,19 @@ impl HttpConnector {
         }
         Ok(())
     }
+}
+
+/// Reads the payload that is to be the body, if there is one.
+async fn fill(planned: &mut Planned, context: &CallContext) -> Result<(), CallError> {
+    let Some(id) = planned.payload else { return Ok(()) };
+    let (reference, bytes) = context.payloads()?.read(id, LARGEST_PAYLOAD).await?;
+    planned.body = bytes;
+    if let (false, Ok(kind)) =
+        (planned.headers.contains_key(CONTENT_TYPE), HeaderValue::from_str(&reference.content_type))
+    {
+        planned.headers.insert(CONTENT_TYPE, kind);
+    }
+    Ok(())
 }
 
 fn header(text: &str) -> Result<HeaderValue, CallError> {

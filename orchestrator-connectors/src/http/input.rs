@@ -10,9 +10,10 @@ use super::body::Part;
 use super::method::MethodName;
 use super::paging::PagingDocument;
 use super::shape::Given;
+use crate::payloads::PayloadName;
 
-/// The input of `request`. At most one of `json`, `form`, `text`, `body_base64` and
-/// `multipart` gives the body.
+/// The input of `request`. At most one of `json`, `form`, `text`, `body_base64`,
+/// `payload_ref` and `multipart` gives the body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "HttpRequest", extend("required" = ["method", "path"]))]
 pub(super) struct RequestInput {
@@ -41,6 +42,9 @@ pub(super) struct RequestInput {
     /// A body of bytes, in base64.
     #[serde(default)]
     pub(super) body_base64: Given<String>,
+    /// A body of bytes, as a payload of at most 64 MiB. Its type is the payload's, if no header says another.
+    #[serde(default)]
+    pub(super) payload_ref: Given<PayloadName>,
     /// A body of several parts, as a form with files.
     #[serde(default)]
     pub(super) multipart: Given<Vec<Part>>,
@@ -49,8 +53,8 @@ pub(super) struct RequestInput {
     pub(super) paginate: Given<PagingDocument>,
 }
 
-/// The input of an operation that the settings name. At most one of `json`, `form`, `text`, `body_base64` and
-/// `multipart` gives the body.
+/// The input of an operation that the settings name. At most one of `json`, `form`, `text`, `body_base64`,
+/// `payload_ref` and `multipart` gives the body.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "HttpOperationInput")]
 pub(super) struct NamedInput {
@@ -76,6 +80,9 @@ pub(super) struct NamedInput {
     /// A body of bytes, in base64.
     #[serde(default)]
     pub(super) body_base64: Given<String>,
+    /// A body of bytes, as a payload of at most 64 MiB. Its type is the payload's, if no header says another.
+    #[serde(default)]
+    pub(super) payload_ref: Given<PayloadName>,
     /// A body of several parts, as a form with files.
     #[serde(default)]
     pub(super) multipart: Given<Vec<Part>>,

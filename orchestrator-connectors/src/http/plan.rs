@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use orchestrator_core::connector::PlanError;
-use orchestrator_types::FieldError;
+use orchestrator_types::{FieldError, PayloadId};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use url::Url;
@@ -18,7 +18,7 @@ use super::method::MethodName;
 use super::operation::{InputSchema, NamedOperation};
 use super::paging::Paging;
 use super::settings::HttpSettings;
-use super::shape::{Given, Shape, pointer};
+use super::shape::{Shape, pointer};
 use super::template::FillProblem;
 
 /// The schemas of the inputs.
@@ -40,6 +40,8 @@ pub(super) struct Planned {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The payload that is to be the body: [`body`](Self::body) is empty until it is read.
+    pub(super) payload: Option<PayloadId>,
     /// Whether making it twice is as good as once.
     pub(super) idempotent: bool,
     /// Whether it brings an idempotency key of the caller's.
@@ -84,7 +86,8 @@ pub(super) fn plan(
 
 fn request(settings: &HttpSettings, shape: &Shape, input: &Value) -> Result<Planned, Vec<FieldError>> {
     let (input, mut problems) = shape.read::<RequestInput>(input);
-    let RequestInput { method, path, query, headers, json, form, text, body_base64, multipart, paginate } = input;
+    let RequestInput { method, path, query, headers, json, form, text, body_base64, payload_ref, multipart, paginate } =
+        input;
     let url = path.0.and_then(|path| match settings.base.join(&path) {
         Ok(url) => Some(url),
         Err(problem) => {
@@ -99,7 +102,14 @@ fn request(settings: &HttpSettings, shape: &Shape, input: &Value) -> Result<Plan
         // What the schema told is not told again.
         paging.read("/paginate").map_err(|found| problems.extend(found)).ok()
     });
-    let bodies = bodies(json, form, text, body_base64, multipart);
+    let bodies = Bodies {
+        json: json.0,
+        form: form.0,
+        text: text.0,
+        body_base64: body_base64.0,
+        payload_ref: payload_ref.0,
+        multipart: multipart.0,
+    };
     let rest = Rest { query: query.0, headers: headers.0, bodies, paging, ..Rest::default() };
     finish(settings, method.0.as_ref(), url, rest, problems)
 }
@@ -111,7 +121,7 @@ fn named(
     input: &Value,
 ) -> Result<Planned, Vec<FieldError>> {
     let (input, mut problems) = shape.read::<NamedInput>(input);
-    let NamedInput { params, query, headers, json, form, text, body_base64, multipart } = input;
+    let NamedInput { params, query, headers, json, form, text, body_base64, payload_ref, multipart } = input;
     let values =
         params.0.unwrap_or_default().iter().map(|(name, value)| (name.clone(), Scalar::to_text(value))).collect();
     // Parameters of the wrong type have been told by the schema; those would all be missing here.
@@ -130,22 +140,19 @@ fn named(
     let rest = Rest {
         query: query.0,
         headers: headers.0,
-        bodies: bodies(json, form, text, body_base64, multipart),
+        bodies: Bodies {
+            json: json.0,
+            form: form.0,
+            text: text.0,
+            body_base64: body_base64.0,
+            payload_ref: payload_ref.0,
+            multipart: multipart.0,
+        },
         only: operation.body,
         idempotent: operation.idempotent,
         paging: operation.paging.clone(),
     };
     finish(settings, Some(&operation.method), url, rest, problems)
-}
-
-fn bodies(
-    json: Given<Value>,
-    form: Given<BTreeMap<String, Values>>,
-    text: Given<String>,
-    body_base64: Given<String>,
-    multipart: Given<Vec<super::body::Part>>,
-) -> Bodies {
-    Bodies { json: json.0, form: form.0, text: text.0, body_base64: body_base64.0, multipart: multipart.0 }
 }
 
 /// An operation with a schema: the input's fields fill the path, and the rest goes where the operation says.
@@ -225,6 +232,7 @@ fn webhook(settings: &HttpSettings, path: &str, event: &Value) -> Result<Planned
         url,
         headers,
         body: event.to_string().into(),
+        payload: None,
         idempotent: settings.idempotency_header.is_some(),
         keyed: false,
         paging: None,
@@ -267,11 +275,11 @@ fn finish(
     let keyed = given.get(key).is_some_and(|key| !key.is_empty());
     let mut headers = settings.headers.clone();
     headers.extend(given);
-    let Body { bytes: body, content_type } = body.unwrap_or_default();
+    let Body { bytes: body, content_type, payload } = body.unwrap_or_default();
     if let (Some(content_type), false) = (content_type, headers.contains_key(CONTENT_TYPE)) {
         headers.insert(CONTENT_TYPE, content_type);
     }
     let by_nature = method.is_idempotent() || keyed || settings.idempotency_header.is_some();
     let idempotent = rest.idempotent.unwrap_or(by_nature);
-    Ok(Planned { method: method.method(), url, headers, body, idempotent, keyed, paging: rest.paging })
+    Ok(Planned { method: method.method(), url, headers, body, payload, idempotent, keyed, paging: rest.paging })
 }

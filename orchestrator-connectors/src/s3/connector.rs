@@ -14,9 +14,6 @@ use super::guarded::Guarded;
 use super::settings::S3Settings;
 use crate::egress::EgressClient;
 
-/// A page of a thousand keys, each of the greatest length and escaped, is smaller.
-const LARGEST_LIST: usize = 8 << 20;
-
 pub(super) struct S3Connector {
     client: EgressClient,
     pub(super) settings: S3Settings,
@@ -33,7 +30,12 @@ impl Opened {
     /// The outcome of something that the store was asked, with what was seen on the way in place of the library's error,
     /// which holds URLs.
     pub(super) fn told<T>(&self, outcome: object_store::Result<T>) -> Result<T, CallError> {
-        outcome.map_err(|_| self.seen.failure())
+        outcome.map_err(|problem| self.failed(problem))
+    }
+
+    /// What was seen on the way, in place of the library's error.
+    pub(super) fn failed(&self, _: object_store::Error) -> CallError {
+        self.seen.failure()
     }
 }
 
@@ -65,6 +67,18 @@ impl S3Connector {
     /// # Errors
     /// A secret cannot be had now, or objects would go in clear where they must not.
     pub(super) async fn open(&self, context: &CallContext) -> Result<Opened, CallError> {
+        self.open_so(context, false).await
+    }
+
+    /// The same for reading an object as it comes; whoever reads it bounds it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) async fn open_to_read(&self, context: &CallContext) -> Result<Opened, CallError> {
+        self.open_so(context, true).await
+    }
+
+    async fn open_so(&self, context: &CallContext, streams: bool) -> Result<Opened, CallError> {
         let settings = &self.settings;
         if let Some(endpoint) = settings.endpoint.as_ref().filter(|endpoint| endpoint.scheme() == "http")
             && !self.client.leads_inside(endpoint).await?
@@ -76,7 +90,7 @@ impl S3Connector {
         let guarded = Guarded {
             client: self.client.clone(),
             traceparent: HeaderValue::from_str(&context.trace_id.traceparent()).map_err(|_| unopened())?,
-            most: settings.max_get_bytes.max(LARGEST_LIST),
+            streams,
             seen: seen.clone(),
         };
         let builder = AmazonS3Builder::new()

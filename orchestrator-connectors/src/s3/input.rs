@@ -9,11 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::settings::S3Settings;
+use crate::payloads::PayloadName;
 
 /// The most that S3 takes of an object's own metadata.
 const METADATA_BYTES: usize = 2_048;
 
-/// An object to put. One of `text` and `content_base64` gives its bytes.
+/// An object to put. One of `text`, `content_base64` and `payload_ref` gives its bytes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "S3Put", extend("examples" = [
@@ -27,7 +28,9 @@ pub(super) struct PutInput {
     pub(super) text: Option<String>,
     /// Its content, as bytes in base64.
     pub(super) content_base64: Option<String>,
-    /// Its media type, as `application/pdf`.
+    /// Its content, as a payload.
+    pub(super) payload_ref: Option<PayloadName>,
+    /// Its media type, as `application/pdf`. If absent: what its payload is.
     #[schemars(length(min = 1, max = 255))]
     pub(super) content_type: Option<String>,
     /// How browsers offer it, as `attachment; filename="invoice.pdf"`.
@@ -196,16 +199,20 @@ impl PutInput {
 
     pub(super) fn problems(&self, settings: &S3Settings) -> Vec<FieldError> {
         let mut problems = key_problem(settings, "/key", &self.key);
-        match (&self.text, &self.content_base64) {
-            (Some(_), Some(_)) => {
-                problems
-                    .push(FieldError::new("/content_base64", "an object has one content: `text` or `content_base64`"));
-            }
-            (None, None) => problems.push(FieldError::new("/text", "give a content: `text` or `content_base64`")),
-            (None, Some(encoded)) if BASE64.decode(encoded.as_bytes()).is_err() => {
-                problems.push(FieldError::new("/content_base64", "this is not base64"));
-            }
-            _ => {}
+        let given = [
+            ("/text", self.text.is_some()),
+            ("/content_base64", self.content_base64.is_some()),
+            ("/payload_ref", self.payload_ref.is_some()),
+        ];
+        let mut given = given.into_iter().filter_map(|(place, is_given)| is_given.then_some(place));
+        if given.next().is_none() {
+            let problem = "give a content: `text`, `content_base64` or `payload_ref`";
+            problems.push(FieldError::new("/text", problem));
+        }
+        let one = "an object has one content: `text`, `content_base64` or `payload_ref`";
+        problems.extend(given.map(|place| FieldError::new(place, one)));
+        if self.content_base64.as_ref().is_some_and(|encoded| BASE64.decode(encoded.as_bytes()).is_err()) {
+            problems.push(FieldError::new("/content_base64", "this is not base64"));
         }
         if self.if_absent && self.if_match.is_some() {
             problems.push(FieldError::new("/if_match", "an object that is absent has no ETag: give one condition"));
@@ -241,13 +248,8 @@ impl GetInput {
     pub(super) fn problems(&self, settings: &S3Settings) -> Vec<FieldError> {
         let mut problems = key_problem(settings, "/key", &self.key);
         problems.extend(header_problem("/if_match", self.if_match.as_deref()));
-        if let Some(range) = self.range {
-            if range.offset.checked_add(range.length).is_none() {
-                problems.push(FieldError::new("/range", "no object is as large as this"));
-            } else if range.length > settings.max_get_bytes as u64 {
-                let most = settings.max_get_bytes;
-                problems.push(FieldError::new("/range/length", format!("at most {most} bytes, by the settings")));
-            }
+        if self.range.is_some_and(|range| range.offset.checked_add(range.length).is_none()) {
+            problems.push(FieldError::new("/range", "no object is as large as this"));
         }
         problems
     }
@@ -276,7 +278,7 @@ pub(super) fn key_problem(settings: &S3Settings, place: &str, key: &str) -> Vec<
     settings.prefix.path(key).err().map(|problem| FieldError::new(place, problem)).into_iter().collect()
 }
 
-fn header_problem(place: &str, value: Option<&str>) -> Option<FieldError> {
+pub(super) fn header_problem(place: &str, value: Option<&str>) -> Option<FieldError> {
     let value = value?;
     let fine = value.is_ascii() && HeaderValue::from_str(value).is_ok() && value.trim() == value;
     (!fine).then(|| FieldError::new(place, "the value has characters that a header cannot carry"))

@@ -7,6 +7,7 @@
 //! seen on the way, not by what a library made of it.
 
 mod connector;
+mod content;
 mod failure;
 mod guarded;
 mod input;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use data_encoding::BASE64;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -18,11 +17,12 @@ use object_store::{
 use orchestrator_core::connector::{CallContext, CallError, CallErrorKind, Sent};
 
 use super::connector::S3Connector;
+use super::content::{Content, Got};
 use super::input::{CopyInput, DeleteInput, GetInput, HeadInput, ListInput, PresignInput, PresignMethod, PutInput};
 use super::output::{
     CopyOutput, DeleteOutput, GetOutput, ListOutput, ListedObject, ObjectOutput, PresignOutput, PutOutput,
 };
-use super::upload::Upload;
+use super::upload::{Broken, Upload};
 
 type Done<T> = Result<T, CallError>;
 
@@ -30,53 +30,56 @@ impl S3Connector {
     /// Puts an object: whole, or in parts if it is large and no condition is asked for.
     pub(super) async fn put(self: Arc<Self>, context: CallContext, input: PutInput) -> Done<PutOutput> {
         let path = self.path(&input.key)?;
-        let attributes = attributes(&input);
+        let mut attributes = attributes(&input);
         let (key, if_absent, if_match) = (input.key, input.if_absent, input.if_match);
-        let body: Bytes = match (input.text, input.content_base64) {
-            (Some(text), _) => text.into(),
-            (None, Some(encoded)) => {
-                BASE64.decode(encoded.as_bytes()).map_err(|_| unsendable("the content is not base64"))?.into()
-            }
-            (None, None) => return Err(unsendable("there is no content")),
-        };
-        let size = body.len() as u64;
+        let content = Content::of(&context, input.text, input.content_base64, input.payload_ref).await?;
+        if let Some(kind) = content.kind()
+            && attributes.get(&Attribute::ContentType).is_none()
+        {
+            attributes.insert(Attribute::ContentType, kind.to_owned().into());
+        }
+        let size = content.size();
         let opened = self.open(&context).await?;
         let mode = match (if_absent, if_match) {
             (true, _) => PutMode::Create,
             (false, Some(etag)) => PutMode::Update(UpdateVersion { e_tag: Some(etag), version: None }),
             (false, None) => PutMode::Overwrite,
         };
-        let (put, parts) = if body.len() > self.settings.part_bytes && mode == PutMode::Overwrite {
+        let (put, parts) = if size > self.settings.part_bytes as u64 && mode == PutMode::Overwrite {
             let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
             let upload = opened.told(opened.store.put_multipart_opts(&path, options).await)?;
-            opened.told(Upload::new(upload).put(body, self.settings.part_bytes).await)?
+            let put = Upload::new(upload).put(content.pieces(), self.settings.part_bytes).await;
+            put.map_err(|broken| match broken {
+                Broken::Store(problem) => opened.failed(problem),
+                // Parts went out, and were taken back.
+                Broken::Content(problem) => CallError { sent: Sent::Maybe, ..problem.into() },
+            })?
         } else {
+            let body = content.whole().await?;
             let options = PutOptions { mode, attributes, ..PutOptions::default() };
             (opened.told(opened.store.put_opts(&path, PutPayload::from(body), options).await)?, 1)
         };
         Ok(PutOutput { key, size, etag: put.e_tag, version: put.version, parts })
     }
 
-    /// Gets an object, or a part of it, up to the settings' bound.
+    /// Gets an object, or a part of it: into the output up to the settings' bound, else into a payload.
     pub(super) async fn get(self: Arc<Self>, context: CallContext, input: GetInput) -> Done<GetOutput> {
         let path = self.path(&input.key)?;
         let range = input.range.map(|range| GetRange::Bounded(range.offset..range.offset.saturating_add(range.length)));
         let options = GetOptions { range, if_match: input.if_match, version: input.version, ..GetOptions::default() };
-        let opened = self.open(&context).await?;
+        let opened = self.open_to_read(&context).await?;
         let found = opened.told(opened.store.get_opts(&path, options).await)?;
         let object = ObjectOutput::new(input.key, &found.meta, &found.attributes);
-        let most = self.settings.max_get_bytes;
-        if found.range.end - found.range.start > most as u64 {
-            let detail = format!("the object is larger than the settings' {most} bytes: get it in parts by `range`");
-            return Err(CallError::new(CallErrorKind::Rejected, Sent::Maybe, detail));
-        }
-        let bytes = opened.told(found.bytes().await)?;
-        let (text, content_base64) = match String::from_utf8(bytes.into()) {
-            Ok(text) if !text.contains('\0') && object.content_encoding.is_none() => (Some(text), None),
-            Ok(text) => (None, Some(BASE64.encode(text.as_bytes()))),
-            Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),
+        let got = Got::read(&context, &opened, found, object.content_type.as_deref(), self.settings.max_get_bytes);
+        let (text, content_base64, payload_ref) = match got.await? {
+            Got::Payload(reference) => (None, None, Some(reference.into())),
+            Got::Bytes(bytes) => match String::from_utf8(bytes) {
+                Ok(text) if !text.contains('\0') && object.content_encoding.is_none() => (Some(text), None, None),
+                Ok(text) => (None, Some(BASE64.encode(text.as_bytes())), None),
+                Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes())), None),
+            },
         };
-        Ok(GetOutput { object, text, content_base64 })
+        Ok(GetOutput { object, text, content_base64, payload_ref })
     }
 
     /// Looks at an object.
@@ -179,6 +182,6 @@ fn attributes(input: &PutInput) -> Attributes {
     attributes
 }
 
-fn unsendable(detail: &str) -> CallError {
+pub(super) fn unsendable(detail: &str) -> CallError {
     CallError::new(CallErrorKind::Rejected, Sent::No, detail)
 }

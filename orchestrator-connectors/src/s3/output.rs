@@ -7,6 +7,8 @@ use object_store::{Attribute, Attributes, ObjectMeta};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::payloads::PayloadReference;
+
 /// What an object is, without its content.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "S3Object")]
@@ -66,6 +68,9 @@ pub(super) struct GetOutput {
     /// Its content in base64, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) content_base64: Option<String>,
+    /// Its content as a payload, if it is larger than the settings' `max_get_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) payload_ref: Option<PayloadReference>,
 }
 
 /// An object that was put.

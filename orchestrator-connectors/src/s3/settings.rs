@@ -33,7 +33,7 @@ pub(super) struct SettingsDocument {
     /// What each key begins with in the bucket, as `invoices/`. Calls neither see nor reach what lies elsewhere.
     #[schemars(length(max = 512))]
     prefix: Option<String>,
-    /// The largest object that `get` hands out, in bytes. 8 MiB if absent.
+    /// The largest object that `get` reads into its output, in bytes; a larger one becomes a payload. 8 MiB if absent.
     #[serde(default = "max_get")]
     #[schemars(range(min = 1, max = 67_108_864))]
     max_get_bytes: u32,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orchestrator_core::connector::{CallContext, CallError, CallErrorKind, SecretSlots, Sent};
 use orchestrator_types::FieldError;
 
+use super::attachments::contents;
 use super::connection::Login;
 use super::input::{SendInput, SendOutput, check};
 use super::message::write;
@@ -42,9 +43,11 @@ impl SmtpConnector {
     /// Sends a message.
     pub(super) async fn send(self: Arc<Self>, context: CallContext, input: SendInput) -> Result<SendOutput, CallError> {
         let settings = self.pool.settings();
-        let message = write(settings, &context, &input).map_err(unsendable)?;
+        // Before a connection is taken: reading payloads may last, and may fail.
+        let contents = contents(settings, &context, &input).await?;
+        let message = write(settings, &context, &input, contents).map_err(unsendable)?;
         if message.bytes.len() > settings.max_message_bytes {
-            return Err(unsendable("the message is larger than the settings let it be"));
+            return Err(too_large());
         }
         let mut lease = self.pool.take(self.login().await?).await?;
         let sent = lease.connection.send(&message, input.all_or_nobody, settings.reply_timeout).await;
@@ -70,6 +73,10 @@ fn unavailable(slot: &str) -> CallError {
     CallError::new(CallErrorKind::SecretUnavailable, Sent::No, format!("the secret slot `{slot}` cannot be read now"))
 }
 
-fn unsendable(detail: &str) -> CallError {
+pub(super) fn too_large() -> CallError {
+    unsendable("the message is larger than the settings let it be")
+}
+
+pub(super) fn unsendable(detail: &str) -> CallError {
     CallError::new(CallErrorKind::Rejected, Sent::No, detail)
 }

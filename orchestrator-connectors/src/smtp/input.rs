@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::headers::check_headers;
 use super::settings::SmtpSettings;
+use crate::payloads::PayloadName;
 
 /// Recipients of all kinds together.
 const RECIPIENTS: usize = 100;
@@ -64,7 +65,7 @@ pub(super) struct SendInput {
     pub(super) all_or_nobody: bool,
 }
 
-/// An attached file.
+/// An attached file. One of `content_base64` and `payload_ref` gives its bytes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SmtpAttachment")]
@@ -72,11 +73,13 @@ pub(super) struct Attachment {
     /// Its name, without a path.
     #[schemars(length(min = 1, max = 255))]
     pub(super) filename: String,
-    /// What it is, as `application/pdf`. `application/octet-stream` if absent.
+    /// What it is, as `application/pdf`. If absent: what its payload is, or `application/octet-stream`.
     #[schemars(length(max = 255))]
     pub(super) content_type: Option<String>,
     /// Its bytes, in base64.
-    pub(super) content_base64: String,
+    pub(super) content_base64: Option<String>,
+    /// Its bytes, as a payload.
+    pub(super) payload_ref: Option<PayloadName>,
     /// An id under which the HTML shows it, as `<img src="cid:logo">`. It is then no file that is offered.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._@-]+$"))]
     pub(super) content_id: Option<String>,
@@ -155,8 +158,14 @@ pub(super) fn check(settings: &SmtpSettings, input: &SendInput) -> Vec<FieldErro
     problems
 }
 
+/// What a message has of bytes at least, without its payloads.
+pub(super) fn inline_bytes(input: &SendInput) -> usize {
+    let bodies = [&input.text, &input.html].into_iter();
+    let files = input.attachments.iter().map(|file| &file.content_base64);
+    bodies.chain(files).flatten().map(String::len).sum()
+}
+
 fn check_attachments(settings: &SmtpSettings, input: &SendInput, problems: &mut Vec<FieldError>) {
-    let mut bytes = input.text.as_ref().map_or(0, String::len) + input.html.as_ref().map_or(0, String::len);
     for (index, attachment) in input.attachments.iter().enumerate() {
         let mut refuse = |field: &str, problem: &str| {
             problems.push(FieldError::new(format!("/attachments/{index}/{field}"), problem));
@@ -167,17 +176,21 @@ fn check_attachments(settings: &SmtpSettings, input: &SendInput, problems: &mut 
         if attachment.content_type.as_ref().is_some_and(|kind| ContentType::parse(kind).is_err()) {
             refuse("content_type", "this is not a media type, as `application/pdf`");
         }
-        if BASE64.decode_len(attachment.content_base64.len()).is_err()
-            || BASE64.decode(attachment.content_base64.as_bytes()).is_err()
-        {
-            refuse("content_base64", "this is not base64");
+        match (&attachment.content_base64, &attachment.payload_ref) {
+            (Some(_), Some(_)) => {
+                refuse("payload_ref", "an attachment has one content: `content_base64` or `payload_ref`");
+            }
+            (None, None) => refuse("content_base64", "give a content: `content_base64` or `payload_ref`"),
+            (Some(encoded), None) if BASE64.decode(encoded.as_bytes()).is_err() => {
+                refuse("content_base64", "this is not base64");
+            }
+            _ => {}
         }
         if attachment.content_id.is_some() && input.html.is_none() {
             refuse("content_id", "there is no `html` that could show it");
         }
-        bytes += attachment.content_base64.len();
     }
-    if bytes > settings.max_message_bytes {
+    if inline_bytes(input) > settings.max_message_bytes {
         let most = settings.max_message_bytes;
         problems.push(FieldError::new("", format!("the message is larger than the settings' {most} bytes")));
     }

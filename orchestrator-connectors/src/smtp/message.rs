@@ -1,11 +1,10 @@
 //! From an input to a message as it is sent.
 
-use data_encoding::BASE64;
 use lettre::Address;
-use lettre::message::header::ContentType;
 use lettre::message::{Attachment as Attached, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 use orchestrator_core::connector::CallContext;
 
+use super::attachments::Content;
 use super::headers::header;
 use super::input::{Attachment, SendInput, mailbox};
 use super::settings::SmtpSettings;
@@ -20,7 +19,7 @@ pub(super) struct Written {
 
 type Add = fn(MessageBuilder, Mailbox) -> MessageBuilder;
 
-/// Writes the message.
+/// Writes the message; `contents` are those of its attachments, in their order.
 ///
 /// # Errors
 /// The input is one that its check refuses.
@@ -28,6 +27,7 @@ pub(super) fn write(
     settings: &SmtpSettings,
     context: &CallContext,
     input: &SendInput,
+    contents: Vec<Content>,
 ) -> Result<Written, &'static str> {
     let given = input.from.as_deref().map(mailbox).transpose()?;
     let from = given.or_else(|| settings.from.clone()).ok_or("the message has no sender")?;
@@ -58,7 +58,7 @@ pub(super) fn write(
     }
     let unsound = |_| "the message cannot be written";
     let envelope = lettre::address::Envelope::new(Some(sender.clone()), recipients.clone()).map_err(unsound)?;
-    let message = match body(input)? {
+    let message = match body(input, contents)? {
         Body::Single(part) => builder.envelope(envelope).singlepart(part),
         Body::Multi(part) => builder.envelope(envelope).multipart(part),
     };
@@ -78,14 +78,15 @@ enum Body {
 }
 
 /// The bodies as alternatives; with the HTML what it shows; beside it all the files.
-fn body(input: &SendInput) -> Result<Body, &'static str> {
-    let (shown, files): (Vec<_>, Vec<_>) = input.attachments.iter().partition(|file| file.content_id.is_some());
+fn body(input: &SendInput, contents: Vec<Content>) -> Result<Body, &'static str> {
+    let attachments = input.attachments.iter().zip(contents);
+    let (shown, files): (Vec<_>, Vec<_>) = attachments.partition(|(file, _)| file.content_id.is_some());
     let html = match (&input.html, shown.is_empty()) {
         (Some(html), true) => Some(Body::Single(SinglePart::html(html.clone()))),
         (Some(html), false) => {
             let mut related = MultiPart::related().singlepart(SinglePart::html(html.clone()));
-            for file in shown {
-                related = related.singlepart(attached(file)?);
+            for (file, content) in shown {
+                related = related.singlepart(attached(file, content));
             }
             Some(Body::Multi(related))
         }
@@ -111,19 +112,16 @@ fn body(input: &SendInput) -> Result<Body, &'static str> {
         Body::Single(body) => MultiPart::mixed().singlepart(body),
         Body::Multi(body) => MultiPart::mixed().multipart(body),
     };
-    for file in files {
-        mixed = mixed.singlepart(attached(file)?);
+    for (file, content) in files {
+        mixed = mixed.singlepart(attached(file, content));
     }
     Ok(Body::Multi(mixed))
 }
 
-fn attached(file: &Attachment) -> Result<SinglePart, &'static str> {
-    let kind = file.content_type.as_deref().unwrap_or("application/octet-stream");
-    let kind = ContentType::parse(kind).map_err(|_| "an attachment's media type is none")?;
-    let bytes = BASE64.decode(file.content_base64.as_bytes()).map_err(|_| "an attachment is not base64")?;
+fn attached(file: &Attachment, content: Content) -> SinglePart {
     let part = match &file.content_id {
         Some(id) => Attached::new_inline_with_name(id.clone(), file.filename.clone()),
         None => Attached::new(file.filename.clone()),
     };
-    Ok(part.body(bytes, kind))
+    part.body(content.bytes, content.kind)
 }

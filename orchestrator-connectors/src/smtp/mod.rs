@@ -7,6 +7,7 @@
 //! **The one rule:** a server that has not been given the whole message has not taken it, and one that said no has not
 //! either: only when the answer to the message itself is lost may it have been sent.
 
+mod attachments;
 mod connection;
 mod connector;
 mod failure;

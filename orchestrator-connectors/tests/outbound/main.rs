@@ -12,6 +12,7 @@ mod kit;
 mod oauth2;
 mod operations;
 mod pages;
+mod payloads;
 mod proxies;
 mod stripe;
 mod upstream;

