@@ -271,7 +271,7 @@ proptest! {
             policy.rate_limit = Some(RateLimitPolicy { per_second, burst: 10, on_limit: OnLimit::Wait });
             let adaptive = adaptive.then(|| AdaptivePolicy { min: 1, ..AdaptivePolicy::default() });
             policy.concurrency = Some(ConcurrencyPolicy { max, queue: 10, adaptive });
-            policy.hedge = hedged.then(|| HedgePolicy { quantile: 0.5, min_ms: 1 });
+            policy.hedge = hedged.then_some(HedgePolicy { quantile: 0.5, min_ms: 1 });
             let upstream = Upstream::plays(steps, then);
             let (state, mut service) = lane(&policy, &upstream);
             let start = Instant::now();

@@ -1,6 +1,6 @@
 //! One limit for many nodes: tokens are leased in small lots from a place that they share, so that the hot path asks nobody.
 //!
-//! A node holds a [`Stock`] for each lane and takes from that. When it runs low the [`Keeper`] fetches the next lot in the
+//! A node holds a stock of tokens for each lane and takes from that. When it runs low the [`Keeper`] fetches the next lot in the
 //! background. Tokens are spent in the shared limit when they are leased, so over any time all nodes together admit at most
 //! burst + rate × time, and the lots that they hold. While the place cannot be reached each node falls to its share of the
 //! limit, which is neither everything nor nothing.
