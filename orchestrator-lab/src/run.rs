@@ -23,7 +23,7 @@ pub const MAX_IN_FLIGHT: u64 = 500_000;
 /// Plays `scenario` once for each contender, and tells what came of it. Every contender meets the same arrivals. The same
 /// arguments give the same report.
 ///
-/// Blocks for as long as it takes, about two seconds for a million calls.
+/// Blocks for as long as it takes, a few seconds for a million calls.
 ///
 /// # Errors
 ///

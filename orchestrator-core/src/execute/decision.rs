@@ -40,9 +40,13 @@ pub(super) fn decision(event: &PolicyEvent, at: Duration) -> Option<Decision> {
             ("breaker", "admitted", None, format!("{}: {}", status.as_str(), went(*counts)))
         }
         PolicyEvent::BreakerRejected { status, counts, retry_after, held } => {
-            let held = if *held { "held " } else { "" };
-            let until = format!("lets a probe through in {} ms", millis(*retry_after));
-            ("breaker", "rejected", None, format!("{held}{}, {}: {until}", status.as_str(), went(*counts)))
+            let detail = if *held {
+                "held open by its config, until that changes".to_owned()
+            } else {
+                let until = format!("lets a probe through in {} ms", millis(*retry_after));
+                format!("{}, {}: {until}", status.as_str(), went(*counts))
+            };
+            ("breaker", "rejected", None, detail)
         }
         PolicyEvent::BreakerTransition { from, to, counts } => {
             let decision = match to {
