@@ -39,6 +39,7 @@ impl Core {
     }
 
     /// Takes a place, or a ticket of the queue.
+    #[inline]
     pub(crate) fn enter(&mut self, may_wait: bool) -> Entry {
         if self.taken < self.max && self.waiting.is_empty() {
             self.taken += 1;
@@ -67,6 +68,7 @@ impl Core {
     }
 
     /// Gives a place back; who gets it is to be woken.
+    #[inline]
     pub(crate) fn leave(&mut self) -> Option<Waker> {
         self.taken = self.taken.saturating_sub(1);
         self.grant()
@@ -88,6 +90,7 @@ impl Core {
     }
 
     /// Hands one free place to who waits longest.
+    #[inline]
     fn grant(&mut self) -> Option<Waker> {
         while self.taken < self.max {
             let (_, waker) = self.waiting.pop_front()?;
@@ -131,12 +134,14 @@ impl Places {
         Arc::new(Self { core: Mutex::new(Core::new(max, queue)) })
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Core> {
         // Nothing in `Core` panics halfway through a change, so a poisoned lock still guards a sound value.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place, or a turn in the queue.
+    #[inline]
     pub(crate) fn enter(self: &Arc<Self>, may_wait: bool) -> Entered {
         let (entry, max) = {
             let mut core = self.lock();
@@ -189,6 +194,7 @@ impl Place {
 }
 
 impl Drop for Place {
+    #[inline]
     fn drop(&mut self) {
         let woken = self.places.lock().leave();
         if let Some(waker) = woken {

@@ -143,12 +143,14 @@ impl Circuit {
     }
 
     /// Lets a call through where the time does not matter: a closed one does, whatever the time is.
+    #[inline]
     pub(crate) fn pass_closed(&self) -> Option<Pass> {
         let closed = matches!((self.state, self.hold), (State::Closed, None)) && self.numbers.slow.is_none();
         closed.then_some(Pass { generation: self.generation, since: None })
     }
 
     /// Counts the result of a call that was let through.
+    #[inline]
     pub(crate) fn complete(&mut self, pass: Pass, class: Class, now: Instant) -> Option<Transition> {
         let failed = match class {
             Class::Success | Class::Final => false,
@@ -241,12 +243,14 @@ impl Circuit {
         BreakerSnapshot { status, counts, retry_after, held: self.hold.is_some() }
     }
 
+    #[inline]
     fn was_slow(&self, pass: Pass, now: Instant) -> bool {
         let measured = self.numbers.slow.zip(pass.since);
         measured.is_some_and(|((over, _), since)| now.saturating_duration_since(since) > over)
     }
 
     /// Whether what is in the window opens it.
+    #[inline]
     fn broken(&self, counts: Counts) -> bool {
         let reached = |count: u32, ratio: f64| count > 0 && f64::from(count) >= ratio * f64::from(counts.calls);
         counts.calls >= self.numbers.min_calls
@@ -328,10 +332,12 @@ impl CircuitBreaker {
     }
 
     /// Lets a call through if that takes no look at the clock, for those whom nobody observes.
+    #[inline]
     pub(crate) fn admit_closed(&self) -> Option<Pass> {
         self.lock().pass_closed()
     }
 
+    #[inline]
     pub(crate) fn complete(&self, pass: Pass, class: Class) -> Option<Transition> {
         let now = Instant::now();
         self.lock().complete(pass, class, now)
@@ -353,6 +359,7 @@ impl CircuitBreaker {
         (snapshot.held || snapshot.status == BreakerStatus::Closed) && snapshot.counts.calls == 0
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Circuit> {
         // Nothing in `Circuit` panics halfway through a change, so a poisoned lock still guards a sound value.
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)

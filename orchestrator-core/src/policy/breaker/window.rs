@@ -20,6 +20,7 @@ pub struct Counts {
 }
 
 impl Counts {
+    #[inline]
     fn add(&mut self, call: Outcome) {
         self.calls = self.calls.saturating_add(1);
         self.failures = self.failures.saturating_add(u32::from(call.failed));
@@ -57,6 +58,7 @@ impl Window {
     }
 
     /// Counts a call; tells what is in the window then.
+    #[inline]
     pub(crate) fn record(&mut self, call: Outcome, now: Instant) -> Counts {
         match self {
             Self::Time(window) => {
@@ -111,6 +113,7 @@ impl TimeWindow {
         Self { buckets: Default::default(), width, origin: now, current: 0, ends, counts: Counts::default() }
     }
 
+    #[inline]
     fn record(&mut self, call: Outcome, now: Instant) {
         self.advance(now);
         self.counts.add(call);
@@ -123,6 +126,7 @@ impl TimeWindow {
     }
 
     // Threads may hand in moments that are slightly out of order: an earlier one counts into the current bucket.
+    #[inline]
     fn advance(&mut self, now: Instant) {
         if now < self.ends {
             return;

@@ -66,6 +66,7 @@ impl Budget {
     }
 
     /// A call was made that is no retry itself: it earns its share.
+    #[inline]
     pub fn deposit(&self) {
         self.earn(self.ratio);
     }
@@ -90,6 +91,7 @@ impl Budget {
         self.earned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |earned| earned.checked_sub(TOKEN)).is_ok()
     }
 
+    #[inline]
     fn earn(&self, amount: u64) {
         let earned = self.earned.load(Ordering::Relaxed);
         // A full reserve is the usual case: nothing is written then, so that cores do not fight over the line.
