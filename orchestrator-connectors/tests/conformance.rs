@@ -1,58 +1,33 @@
 //! The `http` kind behaves as the ports say, against a socket of this machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told};
+use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told, ToldUpstream};
 use orchestrator_connectors::{EgressClient, EgressPolicy, HttpKind};
 use orchestrator_core::connector::ConnectorKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-
-struct Upstream {
-    told: Mutex<Told>,
-    seen: Mutex<Vec<Seen>>,
-    held: watch::Sender<usize>,
-}
+use tokio::net::TcpStream;
 
 /// An HTTP server that does as it is told, and a place where nobody listens.
 struct Http {
-    upstream: Arc<Upstream>,
-    address: SocketAddr,
-    /// Bound and not listening: connecting is refused, and nobody else gets the port.
-    nobody: tokio::net::TcpSocket,
+    upstream: Arc<ToldUpstream>,
     filled: Vec<&'static str>,
 }
 
 impl Http {
     async fn with(filled: &[&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (told, seen) = (Mutex::new(Told::Succeed), Mutex::default());
-        let upstream = Arc::new(Upstream { told, seen, held: watch::Sender::new(0) });
-        tokio::spawn({
-            let upstream = upstream.clone();
-            async move {
-                while let Ok((socket, _)) = listener.accept().await {
-                    tokio::spawn(serve(upstream.clone(), socket));
-                }
-            }
-        });
-        Self { upstream, address, nobody, filled: filled.to_vec() }
+        let upstream = ToldUpstream::start(serve).await;
+        Self { upstream, filled: filled.to_vec() }
     }
 }
 
 impl Http {
     /// The URL of the upstream as it was last told, or of nobody.
     fn base(&self) -> String {
-        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
-        format!("http://{}", if away { self.nobody.local_addr().unwrap() } else { self.address })
+        format!("http://{}", self.upstream.address())
     }
 }
 
@@ -107,46 +82,28 @@ impl ConnectorHarness for Http {
     }
 
     async fn tell(&self, told: Told) -> bool {
-        *self.upstream.told.lock().unwrap() = told;
+        self.upstream.tell(told);
         true
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.upstream.seen.lock().unwrap().clone()
+        self.upstream.seen()
     }
 
     async fn until_held(&self, calls: usize) {
-        self.upstream.held.subscribe().wait_for(|held| *held == calls).await.unwrap();
+        self.upstream.until_held(calls).await;
     }
 }
 
-/// Counts a call that is held, as long as it lives.
-struct Held<'a>(&'a Upstream);
-
-impl<'a> Held<'a> {
-    fn new(upstream: &'a Upstream) -> Self {
-        upstream.held.send_modify(|held| *held += 1);
-        Self(upstream)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.send_modify(|held| *held -= 1);
-    }
-}
-
-async fn serve(upstream: Arc<Upstream>, mut socket: TcpStream) {
+async fn serve(upstream: Arc<ToldUpstream>, mut socket: TcpStream) {
     while let Some(text) = read_request(&mut socket).await {
         let header = |wanted: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(": "));
             lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
         };
         let seen = Seen { idempotency_key: header("idempotency-key"), text: text.clone() };
-        upstream.seen.lock().unwrap().push(seen);
-        let _held = Held::new(&upstream);
-        let told = *upstream.told.lock().unwrap();
-        let (status, headers, body) = match told {
+        let _held = upstream.take(seen);
+        let (status, headers, body) = match upstream.told() {
             Told::Succeed => (200, String::new(), r#"{"fine":true}"#.to_owned()),
             Told::Echo => (200, format!("X-Echo: {}\r\n", text.replace(['\r', '\n'], " ")), text),
             Told::Refuse => (422, String::new(), text),

@@ -5,64 +5,32 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_client::Client;
-use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told};
+use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told, ToldUpstream};
 use orchestrator_core::connector::ConnectorKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::sync::watch;
-
-struct Upstream {
-    told: Mutex<Told>,
-    seen: Mutex<Vec<Seen>>,
-    held: watch::Sender<usize>,
-}
-
-/// Counts a file that is held, as long as it lives.
-struct Held<'a>(&'a Upstream);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.send_modify(|held| *held -= 1);
-    }
-}
 
 /// A daemon that does as it is told.
 struct Clamd {
-    upstream: Arc<Upstream>,
-    address: SocketAddr,
-    /// Bound and not listening: connecting is refused, and nobody else gets the port.
-    nobody: TcpSocket,
+    upstream: Arc<ToldUpstream>,
 }
 
 impl Clamd {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let nobody = TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (told, seen) = (Mutex::new(Told::Succeed), Mutex::default());
-        let upstream = Arc::new(Upstream { told, seen, held: watch::Sender::new(0) });
-        tokio::spawn({
-            let upstream = upstream.clone();
-            async move {
-                while let Ok((socket, _)) = listener.accept().await {
-                    let upstream = upstream.clone();
-                    tokio::spawn(async move { serve(&upstream, socket).await.ok() });
-                }
-            }
-        });
-        Self { upstream, address, nobody }
+        let upstream =
+            ToldUpstream::start(|upstream, socket| async move { drop(serve(&upstream, socket).await) }).await;
+        Self { upstream }
     }
 }
 
-async fn serve(upstream: &Upstream, mut socket: TcpStream) -> std::io::Result<()> {
+async fn serve(upstream: &ToldUpstream, mut socket: TcpStream) -> std::io::Result<()> {
     let mut command = Vec::new();
     while !command.ends_with(b"\0") {
         command.push(socket.read_u8().await?);
@@ -74,11 +42,8 @@ async fn serve(upstream: &Upstream, mut socket: TcpStream) -> std::io::Result<()
     socket.read_exact(&mut file).await?;
     socket.read_u32().await?;
     let file = String::from_utf8_lossy(&file).into_owned();
-    upstream.seen.lock().unwrap().push(Seen { text: file.clone(), idempotency_key: None });
-    upstream.held.send_modify(|held| *held += 1);
-    let _held = Held(upstream);
-    let told = *upstream.told.lock().unwrap();
-    let answer = match told {
+    let _held = upstream.take(Seen { text: file.clone(), idempotency_key: None });
+    let answer = match upstream.told() {
         Told::Succeed => "stream: OK".to_owned(),
         Told::Echo => format!("stream: {file} FOUND"),
         Told::Refuse => format!("INSTREAM size limit exceeded. {file} ERROR"),
@@ -96,8 +61,7 @@ async fn serve(upstream: &Upstream, mut socket: TcpStream) -> std::io::Result<()
 #[async_trait]
 impl ConnectorHarness for Clamd {
     fn kind(&self) -> Arc<dyn ConnectorKind> {
-        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
-        let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
+        let address = self.upstream.address();
         Arc::new(orchestrator_example_custom_connector::kind(address).unwrap())
     }
 
@@ -124,16 +88,16 @@ impl ConnectorHarness for Clamd {
     }
 
     async fn tell(&self, told: Told) -> bool {
-        *self.upstream.told.lock().unwrap() = told;
+        self.upstream.tell(told);
         !matches!(told, Told::AskToWait(_) | Told::Status(_))
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.upstream.seen.lock().unwrap().clone()
+        self.upstream.seen()
     }
 
     async fn until_held(&self, calls: usize) {
-        self.upstream.held.subscribe().wait_for(|held| *held == calls).await.unwrap();
+        self.upstream.until_held(calls).await;
     }
 }
 
@@ -161,7 +125,7 @@ fn text(output: Output) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_the_kind_beside_those_that_are_there() {
     let (clamd, folder) = (Clamd::start().await, tempfile::tempdir().unwrap());
-    let command = |arguments: &[&str]| command(folder.path(), clamd.address, arguments);
+    let command = |arguments: &[&str]| command(folder.path(), clamd.upstream.address(), arguments);
     let mut server = command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
     let url = loop {

@@ -13,6 +13,7 @@ pub mod planning;
 pub mod schema;
 pub mod secrets;
 pub mod settings;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use orchestrator_core::connector::ConnectorKind;
 use serde_json::Value;
+
+pub use self::upstream::{Held, ToldUpstream};
 
 /// What the upstream does with every call from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,73 +1,39 @@
 //! The `s3` kind behaves as the ports say, with a store that does as it is told.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told};
+use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told, ToldUpstream};
 use orchestrator_core::connector::ConnectorKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
-
-struct Upstream {
-    told: Mutex<Told>,
-    seen: Mutex<Vec<Seen>>,
-    held: watch::Sender<usize>,
-}
-
-/// Counts a call that is held, as long as it lives.
-struct Held<'a>(&'a Upstream);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.send_modify(|held| *held -= 1);
-    }
-}
+use tokio::net::TcpStream;
 
 struct Store {
-    upstream: Arc<Upstream>,
-    address: SocketAddr,
-    /// Bound and not listening: connecting is refused, and nobody else gets the port.
-    nobody: TcpSocket,
+    upstream: Arc<ToldUpstream>,
     filled: Vec<&'static str>,
 }
 
 impl Store {
     async fn with(filled: &[&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let nobody = TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (told, seen) = (Mutex::new(Told::Succeed), Mutex::default());
-        let upstream = Arc::new(Upstream { told, seen, held: watch::Sender::new(0) });
-        tokio::spawn({
-            let upstream = upstream.clone();
-            async move {
-                while let Ok((socket, _)) = listener.accept().await {
-                    let upstream = upstream.clone();
-                    tokio::spawn(async move { serve(&upstream, socket).await });
-                }
-            }
-        });
-        Self { upstream, address, nobody, filled: filled.to_vec() }
+        let upstream = ToldUpstream::start(|upstream, socket| async move {
+            let _ = serve(&upstream, socket).await;
+        })
+        .await;
+        Self { upstream, filled: filled.to_vec() }
     }
 }
 
 /// One connection, until it ends.
-async fn serve(upstream: &Upstream, mut socket: TcpStream) -> Option<()> {
+async fn serve(upstream: &ToldUpstream, mut socket: TcpStream) -> Option<()> {
     loop {
         let text = read_request(&mut socket).await?;
-        upstream.seen.lock().unwrap().push(Seen { text: text.clone(), idempotency_key: None });
-        upstream.held.send_modify(|held| *held += 1);
-        let _held = Held(upstream);
-        let told = *upstream.told.lock().unwrap();
+        let _held = upstream.take(Seen { text: text.clone(), idempotency_key: None });
         let error = |status: u16, code: &str, message: &str| {
             let message = message.replace('&', "&amp;").replace('<', "&lt;");
             (status, String::new(), format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
         };
-        let (status, headers, body) = match told {
+        let (status, headers, body) = match upstream.told() {
             Told::Succeed => success(&text, "content"),
             Told::Echo => success(&text, &text),
             Told::Refuse => error(403, "AccessDenied", &text),
@@ -132,8 +98,7 @@ impl ConnectorHarness for Store {
     }
 
     fn settings(&self) -> Value {
-        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
-        let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
+        let address = self.upstream.address();
         json!({"bucket": "shop", "endpoint": format!("http://{address}")})
     }
 
@@ -163,16 +128,16 @@ impl ConnectorHarness for Store {
     }
 
     async fn tell(&self, told: Told) -> bool {
-        *self.upstream.told.lock().unwrap() = told;
+        self.upstream.tell(told);
         true
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.upstream.seen.lock().unwrap().clone()
+        self.upstream.seen()
     }
 
     async fn until_held(&self, calls: usize) {
-        self.upstream.held.subscribe().wait_for(|held| *held == calls).await.unwrap();
+        self.upstream.until_held(calls).await;
     }
 }
 

@@ -1,62 +1,29 @@
 //! The `smtp` kind behaves as the ports say, with a server that does as it is told.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told};
+use orchestrator_conformance::connector::{ConnectorHarness, Sample, Seen, Told, ToldUpstream};
 use orchestrator_core::connector::ConnectorKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
-
-struct Upstream {
-    told: Mutex<Told>,
-    seen: Mutex<Vec<Seen>>,
-    held: watch::Sender<usize>,
-}
-
-/// Counts a message that is held, as long as it lives.
-struct Held<'a>(&'a Upstream);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.send_modify(|held| *held -= 1);
-    }
-}
+use tokio::net::TcpStream;
 
 struct Mail {
-    upstream: Arc<Upstream>,
-    address: SocketAddr,
-    /// Bound and not listening: connecting is refused, and nobody else gets the port.
-    nobody: TcpSocket,
+    upstream: Arc<ToldUpstream>,
     filled: Vec<&'static str>,
 }
 
 impl Mail {
     async fn with(filled: &[&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let nobody = TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (told, seen) = (Mutex::new(Told::Succeed), Mutex::default());
-        let upstream = Arc::new(Upstream { told, seen, held: watch::Sender::new(0) });
-        tokio::spawn({
-            let upstream = upstream.clone();
-            async move {
-                while let Ok((socket, _)) = listener.accept().await {
-                    let upstream = upstream.clone();
-                    tokio::spawn(async move { serve(&upstream, socket).await.ok() });
-                }
-            }
-        });
-        Self { upstream, address, nobody, filled: filled.to_vec() }
+        let upstream =
+            ToldUpstream::start(|upstream, socket| async move { drop(serve(&upstream, socket).await) }).await;
+        Self { upstream, filled: filled.to_vec() }
     }
 }
 
 /// One connection, until it ends.
-async fn serve(upstream: &Upstream, socket: TcpStream) -> std::io::Result<()> {
+async fn serve(upstream: &ToldUpstream, socket: TcpStream) -> std::io::Result<()> {
     let mut socket = BufReader::new(socket);
     socket.write_all(b"220 told ESMTP\r\n").await?;
     let (mut login, mut dialogue) = (String::new(), String::new());
@@ -96,13 +63,10 @@ async fn serve(upstream: &Upstream, socket: TcpStream) -> std::io::Result<()> {
 }
 
 /// Answers to a message as it is told; false if the connection ends.
-async fn answer(upstream: &Upstream, socket: &mut BufReader<TcpStream>, text: String) -> std::io::Result<bool> {
+async fn answer(upstream: &ToldUpstream, socket: &mut BufReader<TcpStream>, text: String) -> std::io::Result<bool> {
     let id = text.lines().find_map(|line| line.strip_prefix("Message-ID: ")).map(str::to_owned);
-    upstream.seen.lock().unwrap().push(Seen { text: text.clone(), idempotency_key: id });
-    upstream.held.send_modify(|held| *held += 1);
-    let _held = Held(upstream);
-    let told = *upstream.told.lock().unwrap();
-    let (code, echo) = match told {
+    let _held = upstream.take(Seen { text: text.clone(), idempotency_key: id });
+    let (code, echo) = match upstream.told() {
         Told::Succeed => (250, "queued".to_owned()),
         Told::Echo => (250, text),
         Told::Refuse => (554, text),
@@ -130,8 +94,7 @@ impl ConnectorHarness for Mail {
     }
 
     fn settings(&self) -> Value {
-        let away = *self.upstream.told.lock().unwrap() == Told::BeAway;
-        let address = if away { self.nobody.local_addr().unwrap() } else { self.address };
+        let address = self.upstream.address();
         json!({
             "host": address.ip().to_string(), "port": address.port(), "tls": "none", "from": "shop@shop.test",
             "dedupes_by_message_id": true,
@@ -171,7 +134,7 @@ impl ConnectorHarness for Mail {
     }
 
     async fn tell(&self, told: Told) -> bool {
-        *self.upstream.told.lock().unwrap() = told;
+        self.upstream.tell(told);
         !matches!(told, Told::AskToWait(_) | Told::Status(_))
     }
 
@@ -180,11 +143,11 @@ impl ConnectorHarness for Mail {
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.upstream.seen.lock().unwrap().clone()
+        self.upstream.seen()
     }
 
     async fn until_held(&self, calls: usize) {
-        self.upstream.held.subscribe().wait_for(|held| *held == calls).await.unwrap();
+        self.upstream.until_held(calls).await;
     }
 }
 
