@@ -57,6 +57,16 @@ impl Worker {
             }
             Err(_) => return self.give_back(record, Some(UNAVAILABLE)),
         };
+        // Asked before anything is read or sent: a job that waits for its lane costs nothing, and a call that the bulkhead
+        // refuses has already spent of the rate limit.
+        if let Some((lane, state)) = lane_state(&live, record) {
+            self.lanes.meet(&lane, &state);
+            let full = state.bulkhead().filter(|places| places.in_flight() >= places.max()).map(|_| FULL);
+            if let Some(wait) = state.lane_wait().max(full) {
+                self.lanes.pause(&lane, wait);
+                return self.give_back(record, Some(wait));
+            }
+        }
         let input = match self.engine.job_input(&record.workspace, &record.job.input).await {
             Ok(input) => input,
             Err(error @ (PayloadError::Lost | PayloadError::NotFound)) => {
@@ -78,13 +88,6 @@ impl Worker {
             }
         };
         let lane = lane(record, &prepared.target);
-        self.lanes.meet(&lane, &prepared.state);
-        // Asked before the stack is, in which a call that the bulkhead refuses has already spent of the rate limit.
-        let full = prepared.state.bulkhead().filter(|places| places.in_flight() >= places.max()).map(|_| FULL);
-        if let Some(wait) = prepared.state.lane_wait().max(full) {
-            self.lanes.pause(&lane, wait);
-            return self.give_back(record, Some(wait));
-        }
         // A lease that was lost is no failure of the upstream: taking over spends none of its retries.
         let again = record.attempt > 1 + record.lost_leases;
         if again && !prepared.state.budget().withdraw() {
@@ -228,6 +231,18 @@ fn view(code: &str, detail: &str) -> ErrorView {
 pub(super) fn lane_of(record: &JobRecord) -> Option<LaneKey> {
     let target = if record.job.kind == JobKind::Call { &record.job.connector } else { &record.job.callback };
     target.as_ref().map(|target| lane(record, target))
+}
+
+/// The lane of a job, and what its policies remember; `None` if what it names is not in the config.
+fn lane_state(live: &LiveConfig, record: &JobRecord) -> Option<(LaneKey, Arc<PolicyState>)> {
+    let lane = lane_of(record)?;
+    let state = if lane.delivery {
+        &live.callbacks.get(&lane.target)?.state
+    } else {
+        &live.connectors.get(&lane.target)?.state
+    };
+    let state = state.clone();
+    Some((lane, state))
 }
 
 fn lane(record: &JobRecord, target: &Name) -> LaneKey {
