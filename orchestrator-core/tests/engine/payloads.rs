@@ -424,3 +424,23 @@ async fn a_job_whose_input_cannot_be_had_now_waits_and_loses_no_attempt() {
     let view = back.jobs().get(&world.shop, id, HOUR).await.unwrap();
     assert_eq!((view.status, view.attempt), (JobStatus::Succeeded, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_its_lane_does_not_read_its_input() {
+    let held = json!({
+        "policies": {"default": {"breaker": {}}}, "connectors": {"crm": {"breaker_hold": "open"}},
+    });
+    let world = World::with(None, config("shop-dev", held)).await;
+    let mut asked = job("read", &["ok"]);
+    asked.input["n"] = json!("y".repeat(80_000));
+    let id = submit(&world.engine, &world.shop, vec![asked]).await.jobs[0].id;
+    // Whoever reads it finds it lost, and the job dead.
+    let lost = objects(&world.install).await[0];
+    world.install.payloads.tamper(&scope().key(lost), |_| None);
+    let _worker = world.install.worker(WorkerOptions::default()).await;
+    sleep(Duration::from_secs(60)).await;
+    let view = world.engine.jobs().get(&world.shop, id, Duration::ZERO).await.unwrap();
+    // Before its next look at the lane, or due for one.
+    assert!(matches!(view.status, JobStatus::Scheduled | JobStatus::Queued), "{:?}", view.status);
+    assert_eq!(view.attempt, 0);
+}
