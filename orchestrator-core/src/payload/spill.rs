@@ -18,8 +18,10 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::store::{NewPayload, PayloadLinks};
 
-/// How long it may take to store what is in memory.
-const WRITE: Duration = Duration::from_secs(30);
+/// How long it may take to store what is in memory: after this it stays where it is. Shorter than senders of webhooks wait.
+const WRITE: Duration = Duration::from_secs(8);
+/// How long it may take to read the input of a job, which waits for nobody.
+const READ: Duration = Duration::from_secs(30);
 /// How many payloads one document may name.
 const MOST_NAMED: usize = 100;
 const JSON: &str = "application/json";
@@ -100,7 +102,7 @@ impl Engine {
         let depot = self.payloads.clone().ok_or_else(|| PayloadError::unavailable("this node has no payload store"))?;
         // Nothing is written by this access.
         let access = PayloadAccess::new(depot, workspace.clone(), false);
-        match timeout(WRITE, access.read(id, u64::MAX)).await {
+        match timeout(READ, access.read(id, u64::MAX)).await {
             Ok(read) => read.map(|(_, bytes)| bytes),
             Err(late) => Err(PayloadError::unavailable(late)),
         }
