@@ -63,7 +63,8 @@ CREATE TYPE ready_job AS (
   id        uuid,
   lane      text,
   priority  smallint,
-  run_at    bigint
+  run_at    bigint,
+  lost      boolean   -- it has lost a lease, and runs apart
 );
 
 -- Appends events in their order. The counter is taken in the transaction of what they tell, so numbers become visible in
@@ -104,23 +105,23 @@ LANGUAGE sql VOLATILE AS $$
   ) first
   WHERE q.workspace = first.workspace AND q.id = first.id AND q.state = 2
     AND NOT EXISTS (SELECT FROM queue r WHERE r.workspace = k.workspace AND r.ordering_key = k.key AND r.state = 3)
-  RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at
+  RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at, q.lost_leases > 0
 $$;
 
--- Writes jobs that are not there yet, in their order. Answers those that were written.
-CREATE FUNCTION insert_jobs(p_jobs new_job[], p_now bigint) RETURNS TABLE (workspace text, id uuid)
+-- Writes jobs that are not there yet, in their order. Answers those that were written; `ready` are those that may have become
+-- ready.
+CREATE FUNCTION insert_jobs(p_jobs new_job[], p_now bigint, OUT workspaces text[], OUT ids uuid[], OUT ready ready_job[])
 LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
 DECLARE
   v_workspaces text[];
   v_keys text[];
+  v_released ready_job[];
 BEGIN
   SELECT array_agg(j.workspace), array_agg(j.ordering_key) INTO v_workspaces, v_keys
   FROM unnest(p_jobs) j WHERE j.ordering_key IS NOT NULL;
   IF v_keys IS NOT NULL THEN
     PERFORM lock_keys(v_workspaces, v_keys);
   END IF;
-  RETURN QUERY
   WITH fresh AS (
     INSERT INTO jobs (workspace, id, created_at, kind, connector, operation, priority, max_attempts, ordering_key, callback,
       metadata, timeout_ms, subject, delivery_id, trace, input)
@@ -135,69 +136,78 @@ BEGIN
       max_attempts, ordering_key, callback, metadata, timeout_ms, subject, delivery_id, trace, input, place)
     JOIN fresh f ON f.workspace = j.workspace AND f.id = j.id
     ORDER BY j.place
+  ), queued AS (
+    INSERT INTO queue (workspace, id, seq, lane, state, priority, run_at, attempt, fence, lost_leases, ordering_key)
+    SELECT p.workspace, p.id, nextval('queue_seq'), p.lane,
+      CASE WHEN p.ordering_key IS NOT NULL THEN 2 WHEN p.run_at <= p_now THEN 1 ELSE 0 END,
+      p.priority, p.run_at, 0, 0, 0, p.ordering_key
+    FROM placed p
+    RETURNING queue.workspace, queue.id, queue.lane, queue.priority, queue.run_at, queue.state
   )
-  INSERT INTO queue (workspace, id, seq, lane, state, priority, run_at, attempt, fence, lost_leases, ordering_key)
-  SELECT p.workspace, p.id, nextval('queue_seq'), p.lane,
-    CASE WHEN p.ordering_key IS NOT NULL THEN 2 WHEN p.run_at <= p_now THEN 1 ELSE 0 END,
-    p.priority, p.run_at, 0, 0, 0, p.ordering_key
-  FROM placed p
-  RETURNING queue.workspace, queue.id;
+  SELECT array_agg(q.workspace), array_agg(q.id),
+      array_agg(ROW(q.workspace, q.id, q.lane, q.priority, q.run_at, false)::ready_job) FILTER (WHERE q.state <> 2)
+    INTO workspaces, ids, ready
+  FROM queued q;
   IF v_keys IS NOT NULL THEN
-    PERFORM release_keys(v_workspaces, v_keys, p_now);
+    SELECT array_agg(r::ready_job) INTO v_released FROM release_keys(v_workspaces, v_keys, p_now) r;
+    ready := ready || v_released;
   END IF;
 END
 $$;
 
 -- Writes jobs, and of the events those that are due: that hang on no job, or on one that is new. `p_skipped` are callers
--- of which nothing is written. Answers the callers of which something is new, or that asked for no job.
-CREATE FUNCTION accept_jobs(p_ops integer, p_skipped integer[], p_jobs new_job[], p_events new_event[], p_now bigint)
-RETURNS integer[] LANGUAGE plpgsql VOLATILE AS $$
+-- of which nothing is written. `fresh` are the callers of which something is new, or that asked for no job.
+CREATE FUNCTION accept_jobs(p_ops integer, p_skipped integer[], p_jobs new_job[], p_events new_event[], p_now bigint,
+  OUT fresh integer[], OUT ready ready_job[])
+LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   v_jobs new_job[] := p_jobs;
   v_events new_event[] := p_events;
   v_new_workspaces text[];
   v_new_ids uuid[];
-  v_fresh integer[];
 BEGIN
   IF p_skipped IS NOT NULL THEN
-    SELECT array_agg(j ORDER BY place) INTO v_jobs
+    SELECT array_agg(n.j ORDER BY n.place) INTO v_jobs
     FROM (SELECT j, row_number() OVER () AS place FROM unnest(p_jobs) j) n WHERE NOT (n.j).op = ANY (p_skipped);
-    SELECT array_agg(e ORDER BY place) INTO v_events
+    SELECT array_agg(n.e ORDER BY n.place) INTO v_events
     FROM (SELECT e, row_number() OVER () AS place FROM unnest(p_events) e) n WHERE NOT (n.e).op = ANY (p_skipped);
   END IF;
-  SELECT array_agg(i.workspace), array_agg(i.id) INTO v_new_workspaces, v_new_ids FROM insert_jobs(v_jobs, p_now) i;
+  IF cardinality(v_jobs) > 0 THEN
+    SELECT i.workspaces, i.ids, i.ready INTO v_new_workspaces, v_new_ids, ready FROM insert_jobs(v_jobs, p_now) i;
+  END IF;
   IF coalesce(cardinality(v_new_ids), 0) = coalesce(cardinality(v_jobs), 0) THEN
-    SELECT array_agg(op) INTO v_fresh FROM generate_series(1, p_ops) op
-    WHERE p_skipped IS NULL OR NOT op = ANY (p_skipped);
+    SELECT array_agg(o.op) INTO fresh FROM generate_series(1, p_ops) AS o (op)
+    WHERE p_skipped IS NULL OR NOT o.op = ANY (p_skipped);
   ELSE
     -- Some were there already: a call that is repeated because its answer was lost adds nothing.
-    SELECT array_agg(op) INTO v_fresh FROM generate_series(1, p_ops) op
-    WHERE (p_skipped IS NULL OR NOT op = ANY (p_skipped)) AND (
-      NOT EXISTS (SELECT FROM unnest(v_jobs) j WHERE j.op = op)
+    SELECT array_agg(o.op) INTO fresh FROM generate_series(1, p_ops) AS o (op)
+    WHERE (p_skipped IS NULL OR NOT o.op = ANY (p_skipped)) AND (
+      NOT EXISTS (SELECT FROM unnest(v_jobs) j WHERE j.op = o.op)
       OR EXISTS (SELECT FROM unnest(v_jobs) j JOIN unnest(v_new_workspaces, v_new_ids) AS n (workspace, id)
-        ON n.workspace = j.workspace AND n.id = j.id WHERE j.op = generate_series.op));
-    SELECT array_agg(e ORDER BY place) INTO v_events
+        ON n.workspace = j.workspace AND n.id = j.id WHERE j.op = o.op));
+    SELECT array_agg(n.e ORDER BY n.place) INTO v_events
     FROM (SELECT e, row_number() OVER () AS place FROM unnest(v_events) e) n
-    WHERE CASE WHEN (n.e).job IS NULL THEN (n.e).op = ANY (v_fresh)
+    WHERE CASE WHEN (n.e).job IS NULL THEN (n.e).op = ANY (fresh)
       ELSE EXISTS (SELECT FROM unnest(v_new_workspaces, v_new_ids) AS k (workspace, id)
         WHERE k.workspace = (n.e).workspace AND k.id = (n.e).job) END;
   END IF;
-  IF v_events IS NOT NULL AND cardinality(v_events) > 0 THEN
+  IF cardinality(v_events) > 0 THEN
     PERFORM append_events(v_events, p_now);
   END IF;
-  RETURN v_fresh;
 END
 $$;
 
--- Accepts jobs under their idempotency keys. `p_context` is evaluated first: it names the workspaces.
+-- Accepts jobs under their idempotency keys. `p_context` is evaluated first: it names the workspaces. Answers a row a caller
+-- (`job` is NULL), and a row a job that may have become ready (`op` is NULL).
 CREATE FUNCTION enqueue(p_context text, p_now bigint, p_workspaces text[], p_keys text[], p_hashes bytea[],
   p_answers bytea[], p_expires bigint[], p_jobs new_job[], p_events new_event[])
-RETURNS TABLE (op integer, outcome text, answer bytea, fresh boolean) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (op integer, outcome text, answer bytea, fresh boolean, workspace text, job uuid, lane text, priority smallint,
+  run_at bigint, lost boolean) LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
   v_now bigint := now_ms(p_now);
   v_held integer[];
-  v_fresh integer[];
+  v_done record;
 BEGIN
   IF p_keys IS NOT NULL THEN
     WITH asked AS (
@@ -214,11 +224,14 @@ BEGIN
     SELECT array_agg(a.op) INTO v_held FROM asked a
     WHERE NOT EXISTS (SELECT FROM taken t WHERE t.workspace = a.workspace AND t.key = a.key);
   END IF;
-  v_fresh := accept_jobs(cardinality(p_workspaces), v_held, p_jobs, p_events, v_now);
-  RETURN QUERY SELECT o, 'accepted', NULL::bytea, o = ANY (v_fresh)
+  SELECT * INTO v_done FROM accept_jobs(cardinality(p_workspaces), v_held, p_jobs, p_events, v_now);
+  RETURN QUERY SELECT o, 'accepted', NULL::bytea, o = ANY (v_done.fresh), NULL::text, NULL::uuid, NULL::text, NULL::smallint,
+    NULL::bigint, NULL::boolean
   FROM generate_series(1, cardinality(p_workspaces)) o WHERE v_held IS NULL OR NOT o = ANY (v_held);
+  RETURN QUERY SELECT NULL::integer, NULL::text, NULL::bytea, NULL::boolean, r.* FROM unnest(v_done.ready) r;
   IF v_held IS NOT NULL THEN
-    RETURN QUERY SELECT a.op::integer, CASE WHEN i.request_hash = a.hash THEN 'replayed' ELSE 'mismatch' END, i.answer, false
+    RETURN QUERY SELECT a.op::integer, CASE WHEN i.request_hash = a.hash THEN 'replayed' ELSE 'mismatch' END, i.answer, false,
+      NULL::text, NULL::uuid, NULL::text, NULL::smallint, NULL::bigint, NULL::boolean
     FROM unnest(p_workspaces, p_keys, p_hashes) WITH ORDINALITY AS a (workspace, key, hash, op)
     JOIN idempotency i ON i.workspace = a.workspace AND i.route = 'jobs' AND i.key = a.key
     WHERE a.op = ANY (v_held);
@@ -230,16 +243,14 @@ $$;
 -- and a row a job that may have become ready (`op` is NULL).
 CREATE FUNCTION settle(p_context text, p_now bigint, p_ends new_end[], p_jobs new_job[], p_requests new_request[],
   p_events new_event[])
-RETURNS TABLE (op integer, workspace text, job uuid, lane text, priority smallint, run_at bigint)
+RETURNS TABLE (op integer, workspace text, job uuid, lane text, priority smallint, run_at bigint, lost boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
   v_now bigint := now_ms(p_now);
   v_ends new_end[];
   v_stale integer[];
-  v_jobs new_job[] := p_jobs;
   v_requests new_request[] := p_requests;
-  v_events new_event[] := p_events;
   v_workspaces text[];
   v_keys text[];
   v_again integer;
@@ -274,8 +285,9 @@ BEGIN
   FROM gone g;
   SELECT count(*) INTO v_again FROM unnest(v_ends) e WHERE e.outcome IN ('retry', 'give_back');
   IF v_again > 0 THEN
+    -- One of an ordering key is held here, and named where it is let go.
     RETURN QUERY
-    UPDATE queue q SET
+    WITH again AS (UPDATE queue q SET
       state = CASE WHEN q.ordering_key IS NOT NULL THEN 2 WHEN coalesce(e.run_at, v_now) <= v_now THEN 1 ELSE 0 END,
       run_at = greatest(coalesce(e.run_at, v_now), v_now),
       attempt = q.attempt - CASE WHEN e.outcome = 'give_back' THEN 1 ELSE 0 END,
@@ -283,7 +295,8 @@ BEGIN
       error = coalesce(e.error, q.error), delivery = coalesce(e.delivery, q.delivery), owner = NULL, lease_until = NULL
     FROM unnest(v_ends) e
     WHERE e.outcome IN ('retry', 'give_back') AND q.workspace = e.workspace AND q.id = e.id
-    RETURNING NULL::integer, q.workspace, q.id, q.lane, q.priority, q.run_at;
+    RETURNING q.*)
+    SELECT NULL::integer, q.workspace, q.id, q.lane, q.priority, q.run_at, q.lost_leases > 0 FROM again q WHERE q.state <> 2;
   END IF;
   IF cardinality(v_requests) > 0 THEN
     INSERT INTO requests (workspace, id, subject, started_at, view)
@@ -291,11 +304,12 @@ BEGIN
     ON CONFLICT (workspace, id) DO NOTHING;
   END IF;
   IF v_keys IS NOT NULL THEN
-    RETURN QUERY SELECT NULL::integer, k.workspace, k.id, k.lane, k.priority, k.run_at
-    FROM release_keys(v_workspaces, v_keys, v_now) k;
+    RETURN QUERY SELECT NULL::integer, k.* FROM release_keys(v_workspaces, v_keys, v_now) k;
   END IF;
-  PERFORM accept_jobs((SELECT max(e.op) FROM unnest(p_ends) e), v_stale, v_jobs, v_events, v_now);
-  RETURN QUERY SELECT e.op, NULL::text, NULL::uuid, NULL::text, NULL::smallint, NULL::bigint FROM unnest(v_ends) e;
+  RETURN QUERY SELECT NULL::integer, r.* FROM accept_jobs((SELECT max(e.op) FROM unnest(p_ends) e), v_stale, p_jobs, p_events,
+    v_now) a CROSS JOIN LATERAL unnest(a.ready) r;
+  RETURN QUERY SELECT e.op, NULL::text, NULL::uuid, NULL::text, NULL::smallint, NULL::bigint, NULL::boolean
+  FROM unnest(v_ends) e;
 END
 $$;
 

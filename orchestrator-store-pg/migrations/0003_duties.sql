@@ -186,6 +186,10 @@ BEGIN
     ) n;
     EXIT WHEN v_ids IS NULL;
     v_seen := v_seen || v_ids;
+    -- Who gave less than their share has no more to give.
+    SELECT array_agg(w.name ORDER BY w.place) INTO v_workspaces
+    FROM unnest(v_workspaces) WITH ORDINALITY AS w (name, place)
+    WHERE (SELECT count(*) FROM unnest(v_of) AS o (workspace) WHERE o.workspace = w.name) >= v_share;
     SELECT array_agg(t.id ORDER BY c.place), array_agg(t.workspace ORDER BY c.place), array_agg(t.lane ORDER BY c.place)
       INTO v_got_ids, v_got_of, v_got_lanes
     FROM take_jobs(v_of, v_ids, p_quarantine, p_owner, v_now + p_lease) t
@@ -234,7 +238,7 @@ BEGIN
       SELECT q.lane INTO v_lane FROM queue q
       WHERE q.state = 1 AND q.lost_leases = 0 AND q.workspace = v_at AND q.lane > v_lane ORDER BY q.lane LIMIT 1;
       EXIT WHEN v_lane IS NULL;
-      RETURN QUERY SELECT q.workspace, q.id, q.lane, q.priority, q.run_at FROM queue q
+      RETURN QUERY SELECT q.workspace, q.id, q.lane, q.priority, q.run_at, false FROM queue q
       WHERE q.state = 1 AND q.lost_leases = 0 AND q.workspace = v_at AND q.lane = v_lane
       ORDER BY q.priority DESC, q.seq LIMIT p_each;
     END LOOP;
@@ -273,9 +277,7 @@ $$;
 
 -- Makes jobs ready again whose lease was lost. Answers those that an earlier one of their ordering key let go.
 CREATE FUNCTION requeue_lost(p_now bigint, p_workspaces text[], p_ids uuid[])
-RETURNS TABLE (workspace text, id uuid, lane text, priority smallint, run_at bigint, lost boolean)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
+RETURNS SETOF ready_job LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   v_now bigint := now_ms(p_now);
   v_keyed text[];
@@ -288,8 +290,7 @@ BEGIN
   FROM unnest(p_workspaces, p_ids) AS c (workspace, id)
   JOIN queue q ON q.workspace = c.workspace AND q.id = c.id WHERE q.ordering_key IS NOT NULL;
   IF v_keys IS NOT NULL THEN
-    RETURN QUERY SELECT r.workspace, r.id, r.lane, r.priority, r.run_at, q.lost_leases > 0
-    FROM release_keys(v_keyed, v_keys, v_now) r JOIN queue q ON q.workspace = r.workspace AND q.id = r.id;
+    RETURN QUERY SELECT * FROM release_keys(v_keyed, v_keys, v_now);
   END IF;
 END
 $$;

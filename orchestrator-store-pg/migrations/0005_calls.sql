@@ -20,8 +20,10 @@ CREATE TYPE new_entry AS (
 );
 
 -- Takes webhooks in, each with its events and jobs, or finds that they were: by the unique key, never by looking first.
+-- Answers a row a caller, and a row a job that may have become ready (`op` is NULL).
 CREATE FUNCTION ingest(p_context text, p_now bigint, p_entries new_entry[], p_jobs new_job[], p_events new_event[])
-RETURNS TABLE (op integer, fresh boolean, id uuid, conflict boolean, duplicates bigint) LANGUAGE plpgsql VOLATILE AS $$
+RETURNS TABLE (op integer, fresh boolean, id uuid, conflict boolean, duplicates bigint, workspace text, lane text,
+  priority smallint, run_at bigint, lost boolean) LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
   v_now bigint := now_ms(p_now);
@@ -42,18 +44,28 @@ BEGIN
   SELECT e.workspace, e.id, e.received_at, e.headers, e.body, e.payload FROM unnest(p_entries) e
   WHERE v_known IS NULL OR NOT e.op = ANY (v_known);
   IF v_known IS NULL THEN
-    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint FROM unnest(p_entries) e;
+    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint, NULL::text, NULL::text, NULL::smallint, NULL::bigint,
+      NULL::boolean
+      FROM unnest(p_entries) e;
   ELSE
-    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint FROM unnest(p_entries) e WHERE NOT e.op = ANY (v_known);
+    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint, NULL::text, NULL::text, NULL::smallint, NULL::bigint,
+      NULL::boolean
+      FROM unnest(p_entries) e WHERE NOT e.op = ANY (v_known);
     -- The same call again, whose answer was lost, is no duplicate.
-    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint FROM unnest(p_entries) e
+    RETURN QUERY SELECT e.op, true, e.id, false, 0::bigint, NULL::text, NULL::text, NULL::smallint, NULL::bigint,
+      NULL::boolean
+      FROM unnest(p_entries) e
       JOIN inbox i ON i.workspace = e.workspace AND i.id = e.id WHERE e.op = ANY (v_known);
     RETURN QUERY UPDATE inbox i SET duplicates = i.duplicates + 1 FROM unnest(p_entries) e
       WHERE e.op = ANY (v_known) AND i.workspace = e.workspace AND i.provider = e.provider AND i.sender = e.sender
         AND i.event_id = e.event_id AND i.id <> e.id
-      RETURNING e.op, false, i.id, i.body_hash <> e.body_hash, i.duplicates;
+      RETURNING e.op, false, i.id, i.body_hash <> e.body_hash, i.duplicates, NULL::text, NULL::text, NULL::smallint, NULL::bigint,
+      NULL::boolean;
   END IF;
-  PERFORM accept_jobs((SELECT max(e.op) FROM unnest(p_entries) e), v_known, p_jobs, p_events, v_now);
+  RETURN QUERY SELECT NULL::integer, NULL::boolean, r.id, NULL::boolean, NULL::bigint, r.workspace, r.lane, r.priority, r.run_at,
+    r.lost
+  FROM accept_jobs((SELECT max(e.op) FROM unnest(p_entries) e), v_known, p_jobs, p_events, v_now) a
+  CROSS JOIN LATERAL unnest(a.ready) r;
 END
 $$;
 

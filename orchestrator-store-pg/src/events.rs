@@ -104,11 +104,7 @@ fn event(workspace: &WorkspaceId, row: &PgRow) -> Result<EventView, Unreadable> 
 }
 
 /// Appends events in a transaction that has named their workspaces: the last thing before its commit.
-pub(crate) async fn append(
-    shared: &Shared,
-    conn: &mut PgConnection,
-    events: Vec<EventRow<'_>>,
-) -> Result<(), Failure> {
+pub(crate) async fn append(shared: &Shared, conn: &mut PgConnection, events: Vec<EventRow<'_>>) -> Result<(), Failure> {
     const APPEND: &str = "SELECT append_events($1, now_ms($2))";
     if !events.is_empty() {
         sqlx::query(APPEND).bind(events).bind(shared.now()).execute(conn).await?;
@@ -135,7 +131,8 @@ impl Write for Append {
         items: &[&Self::Item],
         told: &mut Told,
     ) -> Result<Vec<()>, Failure> {
-        const APPEND: &str = "SELECT append_events($2, now_ms($3)) FROM set_config('orchestrator.workspaces', $1, true)";
+        const APPEND: &str =
+            "SELECT append_events($2, now_ms($3)) FROM set_config('orchestrator.workspaces', $1, true)";
         let mut rows = Vec::with_capacity(items.len());
         for (index, (workspace, events)) in items.iter().enumerate() {
             told.touched(workspace);

@@ -18,7 +18,7 @@ use crate::arrays::{EventRow, JobRow, op};
 use crate::committer::{Write, about};
 use crate::failure::Failure;
 use crate::jobs::{accept_whole, distinct, jobs_weight};
-use crate::notices::{Told, accepted};
+use crate::notices::Told;
 use crate::payloads;
 use crate::rows::{
     Unreadable, below, bits, bits_opt, document_opt, hash, id, int, number, parsed, readable, text, text_opt, time,
@@ -185,7 +185,7 @@ async fn write(
     items: &[&(WorkspaceId, NewInbox)],
     told: &mut Told,
 ) -> Result<Vec<Ingested>, Failure> {
-    const INGEST: &str = "SELECT op, fresh, id, conflict, duplicates FROM ingest(\
+    const INGEST: &str = "SELECT op, fresh, id, conflict, duplicates, workspace, lane, priority, run_at, lost FROM ingest(\
         set_config('orchestrator.workspaces', $1, true), $2, $3, $4, $5)";
     let mut entries = Vec::with_capacity(items.len());
     let (mut jobs, mut events) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len() * 2));
@@ -210,11 +210,14 @@ async fn write(
         .await?;
     let mut answers: Vec<Option<Ingested>> = items.iter().map(|_| None).collect();
     for row in &rows {
-        let index = usize::try_from(value::<i32>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })?;
-        let Some((slot, (workspace, entry))) = answers.get_mut(index).zip(items.get(index)) else { continue };
+        let Some(op) = value::<Option<i32>>(row, "op")? else {
+            told.hint(row, "id")?;
+            continue;
+        };
+        let index = usize::try_from(op - 1).map_err(|_| Unreadable { column: "op" })?;
+        let Some((slot, (workspace, _))) = answers.get_mut(index).zip(items.get(index)) else { continue };
         *slot = Some(if value::<bool>(row, "fresh")? {
             told.touched(workspace);
-            entry.jobs.iter().for_each(|job| told.hint(accepted(workspace, job, shared.about_now())));
             Ingested::New
         } else {
             Ingested::Duplicate {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::CommitWatch;
-use orchestrator_core::types::{JobId, Timestamp, WorkspaceId};
+use orchestrator_core::types::{JobId, WorkspaceId};
 use sqlx::postgres::{PgListener, PgPool, PgRow};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -47,11 +47,18 @@ impl Told {
         self.ready = true;
     }
 
-    /// This job may have become ready.
-    pub(crate) fn hint(&mut self, hint: JobHint) {
-        self.touched(&hint.workspace);
+    /// The job of a row of type `ready_job` may have become ready; its id is in the column `id`.
+    pub(crate) fn hint(&mut self, row: &PgRow, id: &'static str) -> Result<(), Unreadable> {
         self.ready = true;
-        self.hints.push(hint);
+        // What lost a lease runs apart: nobody is hinted at it.
+        if value::<bool>(row, "lost")? {
+            self.touched(&parsed(row, "workspace")?);
+        } else {
+            let hint = hint_of(row, id)?;
+            self.touched(&hint.workspace);
+            self.hints.push(hint);
+        }
+        Ok(())
     }
 
     /// Control records changed.
@@ -200,11 +207,6 @@ fn read(node: &str, hint: &str) -> Option<Told> {
         hints: Vec::new(),
         control: what.contains('c'),
     })
-}
-
-/// The hint of a job that was just accepted.
-pub(crate) fn accepted(workspace: &WorkspaceId, job: &orchestrator_core::store::NewJob, now: Timestamp) -> JobHint {
-    JobHint::new(workspace, job, job.run_at.map_or(now, |at| at.max(now)))
 }
 
 #[cfg(test)]

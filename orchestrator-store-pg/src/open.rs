@@ -1,6 +1,8 @@
 //! Opening: the database is found, its schema brought up to date, and connections act as the application's role.
 
 use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -11,6 +13,8 @@ use crate::options::{ACQUIRE, PgOptions};
 use crate::schema;
 use crate::session::LONGEST;
 use crate::store::{PgStore, Shared};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Why a store did not open. The message is one line for the operator, and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +27,9 @@ pub enum OpenError {
     #[error("the Postgres URL names no database: end it with /name, of a database made for the orchestrator")]
     NoDatabase,
     /// Nothing answers.
-    #[error("nothing answers at {place}: check host and port, that Postgres runs, and that a firewall lets it be reached")]
+    #[error(
+        "nothing answers at {place}: check host and port, that Postgres runs, and that a firewall lets it be reached"
+    )]
     Unreachable {
         /// Where.
         place: String,
@@ -38,29 +44,39 @@ pub enum OpenError {
     #[error("there is no such database: create it (`createdb name`), or correct the end of the URL")]
     UnknownDatabase,
     /// Every connection is taken.
-    #[error("Postgres has no connection left: raise its `max_connections`, or lower `store.max_connections` of the nodes")]
+    #[error(
+        "Postgres has no connection left: raise its `max_connections`, or lower `store.max_connections` of the nodes"
+    )]
     TooManyConnections,
     /// A newer version of this program has migrated it.
     #[error("the database has a newer schema than this version knows: start a newer version")]
     NewerSchema,
     /// The schema was changed by hand, or by something else.
-    #[error("migration {0} of the database is not the one of this version: restore the schema, or use a database of its own")]
+    #[error(
+        "migration {0} of the database is not the one of this version: restore the schema, or use a database of its own"
+    )]
     OtherSchema(i64),
     /// Nothing can be written there.
     #[error("the database is read-only (a replica?): use the URL of the primary")]
     ReadOnly,
     /// The schema is missing or old, and the user may not change it.
-    #[error("the user may not bring the schema up to date: run `orchestrator migrate` once as the owner of the database, \
-        with the right to create roles")]
+    #[error(
+        "the user may not bring the schema up to date: run `orchestrator migrate` once as the owner of the database, \
+        with the right to create roles"
+    )]
     MayNotMigrate,
     /// The user does not belong to the application's role.
-    #[error("the user does not belong to the role orchestrator_app: run `GRANT orchestrator_app TO <user>` as an administrator")]
+    #[error(
+        "the user does not belong to the role orchestrator_app: run `GRANT orchestrator_app TO <user>` as an administrator"
+    )]
     NoRole,
     /// The disk is full.
     #[error("the disk of Postgres is full: make room, nothing is lost")]
     DiskFull,
     /// TLS did not come about.
-    #[error("no TLS connection to Postgres: check `sslmode` and `sslrootcert` in the URL, and the server's certificate")]
+    #[error(
+        "no TLS connection to Postgres: check `sslmode` and `sslrootcert` in the URL, and the server's certificate"
+    )]
     Tls(#[source] Box<dyn Error + Send + Sync>),
     /// Something else.
     #[error("Postgres could not be opened")]
@@ -106,12 +122,7 @@ const ROLE: &str = "SET ROLE orchestrator_app";
 
 async fn prepare(conn: &mut PgConnection, options: &PgOptions) -> Result<(), sqlx::Error> {
     let longest = options.statement_timeout.as_millis();
-    sqlx::query(SESSION)
-        .bind(longest.to_string())
-        .bind((longest / 2).to_string())
-        .execute(&mut *conn)
-        .await
-        .map(drop)
+    sqlx::query(SESSION).bind(longest.to_string()).bind((longest / 2).to_string()).execute(&mut *conn).await.map(drop)
 }
 
 async fn connect(options: &PgOptions) -> Result<PgConnection, OpenError> {
@@ -128,67 +139,83 @@ impl PgStore {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: PgOptions) -> Result<Self, OpenError> {
-        Self::migrate(&options).await?;
-        let mut conn = connect(&options).await?;
-        if schema::read_only(&mut conn).await? {
-            return Err(OpenError::ReadOnly);
-        }
-        if let Err(error) = sqlx::query(ROLE).execute(&mut conn).await {
-            return Err(match OpenError::of(error) {
-                OpenError::MayNotMigrate => OpenError::NoRole,
-                other => other,
-            });
-        }
-        let _ = conn.close().await;
-        let pool = pool(&options);
-        let node: String = std::iter::repeat_with(fastrand::alphanumeric).take(16).collect();
-        let shared = Arc::new(Shared::new(pool, options, node));
-        Ok(Self::start(shared).await)
+        // Boxed here, where no lifetime is generic: else the compiler cannot see that callers may send the future.
+        let opening: BoxFuture<Result<Self, OpenError>> = Box::pin(open(options));
+        opening.await
     }
 
     /// Brings the schema up to date without opening a store. Answers the names of the migrations that were run.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn migrate(options: &PgOptions) -> Result<Vec<String>, OpenError> {
-        const PATH: &str = "SELECT set_config('search_path', 'orchestrator', false)";
-        let mut conn = connect(options).await?;
-        sqlx::query(PATH).execute(&mut conn).await.map_err(OpenError::of)?;
-        let done = schema::bring_up(&mut conn).await;
-        let _ = conn.close().await;
-        done
+    pub async fn migrate(options: PgOptions) -> Result<Vec<String>, OpenError> {
+        let migrating: BoxFuture<Result<Vec<String>, OpenError>> = Box::pin(migrate(options));
+        migrating.await
     }
 
     /// How the database stands, for whoever looks after it. Migrates nothing.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn inspect(options: &PgOptions) -> Result<Inspection, OpenError> {
-        const ASK: &str = "SELECT current_setting('server_version_num')::integer AS version, \
+    pub async fn inspect(options: PgOptions) -> Result<Inspection, OpenError> {
+        let inspecting: BoxFuture<Result<Inspection, OpenError>> = Box::pin(inspect(options));
+        inspecting.await
+    }
+}
+
+async fn open(options: PgOptions) -> Result<PgStore, OpenError> {
+    migrate(options.clone()).await?;
+    let mut conn = connect(&options).await?;
+    if schema::read_only(&mut conn).await? {
+        return Err(OpenError::ReadOnly);
+    }
+    if let Err(error) = sqlx::query(ROLE).execute(&mut conn).await {
+        return Err(match OpenError::of(error) {
+            OpenError::MayNotMigrate => OpenError::NoRole,
+            other => other,
+        });
+    }
+    let _ = conn.close().await;
+    let pool = pool(&options);
+    let node: String = std::iter::repeat_with(fastrand::alphanumeric).take(16).collect();
+    let shared = Arc::new(Shared::new(pool, options, node));
+    Ok(PgStore::start(shared).await)
+}
+
+const PATH: &str = "SELECT set_config('search_path', 'orchestrator', false)";
+
+async fn migrate(options: PgOptions) -> Result<Vec<String>, OpenError> {
+    let mut conn = connect(&options).await?;
+    sqlx::query(PATH).execute(&mut conn).await.map_err(OpenError::of)?;
+    let done = schema::bring_up(&mut conn).await;
+    let _ = conn.close().await;
+    done
+}
+
+async fn inspect(options: PgOptions) -> Result<Inspection, OpenError> {
+    const ASK: &str = "SELECT current_setting('server_version_num')::integer AS version, \
             current_setting('max_connections')::bigint AS max_connections, \
             (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections, \
             current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync')::boolean AS fsync, \
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
-        const PATH: &str = "SELECT set_config('search_path', 'orchestrator', false)";
-        let mut conn = connect(options).await?;
-        sqlx::query(PATH).execute(&mut conn).await.map_err(OpenError::of)?;
-        let row = sqlx::query(ASK).fetch_one(&mut conn).await.map_err(OpenError::of)?;
-        let missing = schema::missing(&mut conn).await?;
-        let read_only = schema::read_only(&mut conn).await?;
-        let get = |column| row.try_get::<i64, _>(column).map_err(OpenError::of);
-        let inspection = Inspection {
-            version: row.try_get("version").map_err(OpenError::of)?,
-            max_connections: get("max_connections")?,
-            connections: get("connections")?,
-            synchronous_commit: row.try_get("synchronous_commit").map_err(OpenError::of)?,
-            fsync: row.try_get("fsync").map_err(OpenError::of)?,
-            now_ms: get("now")?,
-            missing,
-            read_only,
-        };
-        let _ = conn.close().await;
-        Ok(inspection)
-    }
+    let mut conn = connect(&options).await?;
+    sqlx::query(PATH).execute(&mut conn).await.map_err(OpenError::of)?;
+    let row = sqlx::query(ASK).fetch_one(&mut conn).await.map_err(OpenError::of)?;
+    let missing = schema::missing(&mut conn).await?;
+    let read_only = schema::read_only(&mut conn).await?;
+    let get = |column| row.try_get::<i64, _>(column).map_err(OpenError::of);
+    let inspection = Inspection {
+        version: row.try_get("version").map_err(OpenError::of)?,
+        max_connections: get("max_connections")?,
+        connections: get("connections")?,
+        synchronous_commit: row.try_get("synchronous_commit").map_err(OpenError::of)?,
+        fsync: row.try_get("fsync").map_err(OpenError::of)?,
+        now_ms: get("now")?,
+        missing,
+        read_only,
+    };
+    let _ = conn.close().await;
+    Ok(inspection)
 }
 
 /// How a database stands.

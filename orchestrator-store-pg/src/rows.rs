@@ -105,10 +105,7 @@ pub(crate) fn document<T: DeserializeOwned>(row: &PgRow, column: &'static str) -
 }
 
 /// A JSON document, if there is one.
-pub(crate) fn document_opt<T: DeserializeOwned>(
-    row: &PgRow,
-    column: &'static str,
-) -> Result<Option<T>, Unreadable> {
+pub(crate) fn document_opt<T: DeserializeOwned>(row: &PgRow, column: &'static str) -> Result<Option<T>, Unreadable> {
     match value::<Option<&str>>(row, column)? {
         None => Ok(None),
         Some(text) => serde_json::from_str(text).map(Some).map_err(|_| Unreadable { column }),

@@ -56,7 +56,7 @@ pub(crate) async fn bring_up(conn: &mut PgConnection) -> Result<Vec<String>, Ope
     {
         return Err(OpenError::of(error));
     }
-    match migrator.run(&mut *conn).await {
+    match migrator.run_direct(None, conn, false).await {
         Ok(()) => Ok(missing),
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(OpenError::of(error)),
         Err(MigrateError::VersionMissing(_)) => Err(OpenError::NewerSchema),

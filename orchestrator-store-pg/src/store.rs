@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::store::{CommitWatch, Store, StoreError, StoreInfo};
-use orchestrator_core::types::Timestamp;
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Transaction};
 use tokio::time::{Instant, sleep};
@@ -74,11 +72,6 @@ impl Shared {
     /// The time for a statement; `None` is the database's own.
     pub(crate) fn now(&self) -> Option<i64> {
         self.options.clock.as_ref().map(|clock| clock.now().unix_ms())
-    }
-
-    /// About now, for hints: the database's own time is not asked for.
-    pub(crate) fn about_now(&self) -> Timestamp {
-        self.options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now())
     }
 
     /// How long rows may stay past their time, in milliseconds.

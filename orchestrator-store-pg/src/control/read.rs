@@ -25,7 +25,8 @@ pub(super) async fn record(
     kind: RecordKind,
     key: &str,
 ) -> Result<Option<Record>, Failure> {
-    const ONE: &str = "SELECT key, version, body, updated_at FROM records WHERE workspace = $1 AND kind = $2 AND key = $3";
+    const ONE: &str =
+        "SELECT key, version, body, updated_at FROM records WHERE workspace = $1 AND kind = $2 AND key = $3";
     let mut transaction = shared.begin(name(owner)).await?;
     let one = sqlx::query(ONE).bind(name(owner)).bind(kind.as_str()).bind(stored(key).as_ref());
     let row = one.fetch_optional(&mut *transaction).await?;
@@ -57,8 +58,7 @@ pub(super) async fn workspaces(
 ) -> Result<Vec<WorkspaceId>, Failure> {
     const PAGE: &str = "SELECT * FROM list_workspaces($1, $2)";
     let after = after.map_or("", WorkspaceId::as_str);
-    let names: Vec<String> =
-        sqlx::query_scalar(PAGE).bind(after).bind(int(limit)).fetch_all(&shared.pool).await?;
+    let names: Vec<String> = sqlx::query_scalar(PAGE).bind(after).bind(int(limit)).fetch_all(&shared.pool).await?;
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 

@@ -86,7 +86,8 @@ pub(super) async fn replace(
         let holders = sqlx::query(HOLDERS).bind(route.provider.as_str()).bind(kind).bind(&key);
         let holders = readable(&holders.fetch_all(&mut **transaction).await?, held);
         if route.key == RouteKey::Default {
-            let mut others: Vec<_> = holders.iter().map(|held| &held.workspace).filter(|other| *other != name).collect();
+            let mut others: Vec<_> =
+                holders.iter().map(|held| &held.workspace).filter(|other| *other != name).collect();
             others.dedup();
             if others.len() >= DEFAULT_WORKSPACES && !own.iter().any(|held| held.is_default_of(route)) {
                 return Ok(Err(CommitError::TooManyDefaults { route: route.name.clone() }));

@@ -35,7 +35,9 @@ pub(super) async fn cancel(
             sqlx::query_scalar(ENDED).bind(name).bind(id).fetch_optional(&mut *transaction).await?;
         transaction.rollback().await?;
         return match ended {
-            Some(state) => Ok(Cancelled::Ended(JobState::parse(&restored(&state)).ok_or(Unreadable { column: "state" })?)),
+            Some(state) => {
+                Ok(Cancelled::Ended(JobState::parse(&restored(&state)).ok_or(Unreadable { column: "state" })?))
+            }
             None => Ok(Cancelled::NotFound),
         };
     }

@@ -14,7 +14,7 @@ use crate::control::{append_audit, lock_audit};
 use crate::events::append;
 use crate::failure::Failure;
 use crate::jobs::order;
-use crate::notices::{Told, hint_of};
+use crate::notices::Told;
 use crate::payloads;
 use crate::rows::{bits, id, text_opt, trace, value};
 use crate::store::Shared;
@@ -40,10 +40,11 @@ pub(super) async fn replay(
           CASE WHEN j.ordering_key IS NOT NULL THEN 2 WHEN coalesce(g.at, m.now) <= m.now THEN 1 ELSE 0 END, \
           j.priority, greatest(coalesce(g.at, m.now), m.now), 0, g.fence + 1, 0, j.ordering_key, g.error, g.delivery \
         FROM gone g JOIN jobs j ON j.workspace = $1 AND j.id = g.id CROSS JOIN moment m \
-        RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at, q.ordering_key, \
+        RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at, false AS lost, q.ordering_key, \
           (SELECT j.trace FROM jobs j WHERE j.workspace = q.workspace AND j.id = q.id) AS trace";
     // One that comes back may have been accepted before the one that waits: who is first is settled anew.
-    const HOLD: &str = "UPDATE queue SET state = 2 WHERE workspace = $1 AND ordering_key = ANY ($2) AND state IN (0, 1)";
+    const HOLD: &str =
+        "UPDATE queue SET state = 2 WHERE workspace = $1 AND ordering_key = ANY ($2) AND state IN (0, 1)";
     let ids: Vec<Uuid> = jobs.iter().map(|(job, _)| id(job.bits())).collect();
     let times: Vec<Option<i64>> = jobs.iter().map(|(_, at)| at.map(Timestamp::unix_ms)).collect();
     let mut transaction = shared.begin(workspace.as_str()).await?;
@@ -60,7 +61,7 @@ pub(super) async fn replay(
     let mut told = Told::default();
     for row in &rows {
         if value::<Option<&str>>(row, "ordering_key")?.is_none() {
-            told.hint(hint_of(row, "id")?);
+            told.hint(row, "id")?;
         }
     }
     if !keys.is_empty() {

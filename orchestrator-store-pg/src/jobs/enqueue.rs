@@ -13,7 +13,7 @@ use crate::arrays::{EventRow, JobRow, op};
 use crate::committer::{Write, about};
 use crate::control::{append_audit, lock_audit};
 use crate::failure::Failure;
-use crate::notices::{Told, accepted};
+use crate::notices::Told;
 use crate::payloads;
 use crate::rows::{Unreadable, value};
 use crate::session::{context, owned};
@@ -106,7 +106,7 @@ async fn write(
     items: &[&(WorkspaceId, Enqueue)],
     told: &mut Told,
 ) -> Result<Vec<(Enqueued, bool)>, Failure> {
-    const ENQUEUE: &str = "SELECT op, outcome, answer, fresh FROM enqueue(\
+    const ENQUEUE: &str = "SELECT op, outcome, answer, fresh, workspace, job, lane, priority, run_at, lost FROM enqueue(\
         set_config('orchestrator.workspaces', $1, true), $2, $3, $4, $5, $6, $7, $8, $9)";
     let (mut jobs, mut events) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     for (index, (workspace, enqueue)) in items.iter().enumerate() {
@@ -135,13 +135,12 @@ async fn write(
         .await?;
     let mut answers: Vec<Option<(Enqueued, bool)>> = items.iter().map(|_| None).collect();
     for row in &rows {
-        let (index, answer) = read(row)?;
+        let Some((index, answer)) = read(row)? else {
+            told.hint(row, "job")?;
+            continue;
+        };
         if let Some((slot, (workspace, enqueue))) = answers.get_mut(index).zip(items.get(index)) {
-            if answer.1 && !enqueue.jobs.is_empty() {
-                let now = shared.about_now();
-                enqueue.jobs.iter().for_each(|job| told.hint(accepted(workspace, job, now)));
-            }
-            if answer.1 && !enqueue.events.is_empty() {
+            if answer.1 && !(enqueue.jobs.is_empty() && enqueue.events.is_empty()) {
                 told.touched(workspace);
             }
             *slot = Some(answer);
@@ -152,13 +151,14 @@ async fn write(
     answers.into_iter().map(|answer| answer.ok_or_else(lost)).collect()
 }
 
-fn read(row: &PgRow) -> Result<(usize, (Enqueued, bool)), Unreadable> {
-    let op = value::<i32>(row, "op")?;
+/// What became of a caller, if the row tells that.
+fn read(row: &PgRow) -> Result<Option<(usize, (Enqueued, bool))>, Unreadable> {
+    let Some(op) = value::<Option<i32>>(row, "op")? else { return Ok(None) };
     let enqueued = match value::<&str>(row, "outcome")? {
         "accepted" => Enqueued::Accepted,
         "mismatch" => Enqueued::Mismatch,
         _ => Enqueued::Replayed(Bytes::from(value::<Option<Vec<u8>>>(row, "answer")?.unwrap_or_default())),
     };
     let index = usize::try_from(op - 1).map_err(|_| Unreadable { column: "op" })?;
-    Ok((index, (enqueued, value::<Option<bool>>(row, "fresh")?.unwrap_or_default())))
+    Ok(Some((index, (enqueued, value::<Option<bool>>(row, "fresh")?.unwrap_or_default()))))
 }

@@ -5,7 +5,7 @@ use orchestrator_core::types::WorkspaceId;
 use sqlx::PgConnection;
 
 use crate::failure::Failure;
-use crate::notices::{Told, hint_of};
+use crate::notices::Told;
 use crate::store::Shared;
 
 /// Holds keys of a workspace until the commit: to be done before any row is touched.
@@ -25,14 +25,14 @@ pub(super) async fn release(
     keys: &[String],
     told: &mut Told,
 ) -> Result<(), Failure> {
-    const RELEASE: &str = "SELECT workspace, id, lane, priority, run_at \
+    const RELEASE: &str = "SELECT workspace, id, lane, priority, run_at, lost \
         FROM release_keys(array_fill($1::text, ARRAY[cardinality($2)]), $2, now_ms($3))";
     if keys.is_empty() {
         return Ok(());
     }
     let rows = sqlx::query(RELEASE).bind(workspace.as_str()).bind(keys).bind(shared.now()).fetch_all(conn).await?;
     for row in &rows {
-        told.hint(hint_of(row, "id")?);
+        told.hint(row, "id")?;
     }
     Ok(())
 }

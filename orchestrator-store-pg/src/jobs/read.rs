@@ -41,19 +41,13 @@ macro_rules! page {
 
 macro_rules! unfinished {
     ($which:literal) => {
-        page!(
-            "queue q JOIN jobs j USING (workspace, id) LEFT JOIN ended e USING (workspace, id)",
-            $which
-        )
+        page!("queue q JOIN jobs j USING (workspace, id) LEFT JOIN ended e USING (workspace, id)", $which)
     };
 }
 
 macro_rules! finished {
     ($which:literal) => {
-        page!(
-            "ended e JOIN jobs j USING (workspace, id) LEFT JOIN queue q USING (workspace, id)",
-            $which
-        )
+        page!("ended e JOIN jobs j USING (workspace, id) LEFT JOIN queue q USING (workspace, id)", $which)
     };
 }
 
@@ -65,10 +59,7 @@ pub(super) async fn jobs(
     limit: usize,
 ) -> Result<Vec<JobRecord>, Failure> {
     let page = match filter.status {
-        None => page!(
-            "jobs j LEFT JOIN queue q USING (workspace, id) LEFT JOIN ended e USING (workspace, id)",
-            "true"
-        ),
+        None => page!("jobs j LEFT JOIN queue q USING (workspace, id) LEFT JOIN ended e USING (workspace, id)", "true"),
         Some(JobStatus::Queued) => unfinished!("q.state <> 3 AND q.attempt = 0 AND q.run_at <= now_ms($4)"),
         Some(JobStatus::Scheduled) => unfinished!("q.state <> 3 AND q.attempt = 0 AND q.run_at > now_ms($4)"),
         Some(JobStatus::Retrying) => unfinished!("q.state <> 3 AND q.attempt > 0"),

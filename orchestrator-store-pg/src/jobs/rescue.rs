@@ -11,7 +11,7 @@ use crate::events::append;
 use crate::failure::Failure;
 use crate::jobs::claim::small;
 use crate::jobs::row::record;
-use crate::notices::{Told, hint_of};
+use crate::notices::Told;
 use crate::rows::{id, int, value};
 use crate::session::{context, name};
 use crate::store::Shared;
@@ -110,10 +110,7 @@ async fn requeue(
     records.iter().for_each(|record| told.touched(&record.workspace));
     told.ready();
     for row in &rows {
-        // What lost a lease runs apart: nobody is hinted at it.
-        if !value::<bool>(row, "lost")? {
-            told.hint(hint_of(row, "id")?);
-        }
+        told.hint(row, "id")?;
     }
     Ok(())
 }

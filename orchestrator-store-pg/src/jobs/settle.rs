@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use orchestrator_core::store::{Outcome, Settled, Settlement, StoreError};
+use orchestrator_core::types::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -9,12 +10,11 @@ use crate::PgStore;
 use crate::arrays::{EndRow, EventRow, JobRow, RequestRow, op};
 use crate::committer::{Write, about};
 use crate::failure::Failure;
-use crate::notices::{Told, accepted, hint_of};
+use crate::notices::Told;
 use crate::payloads;
 use crate::rows::{id, int, to_json};
 use crate::session::{context, owned};
 use crate::store::Shared;
-use orchestrator_core::types::Timestamp;
 
 /// Settles attempts: with others, or by themselves if they come with what only few do.
 pub(super) async fn settle(store: &PgStore, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
@@ -112,7 +112,7 @@ async fn write(
     items: &[&Settlement],
     told: &mut Told,
 ) -> Result<Vec<Settled>, Failure> {
-    const SETTLE: &str = "SELECT op, workspace, job, lane, priority, run_at FROM settle(\
+    const SETTLE: &str = "SELECT op, workspace, job, lane, priority, run_at, lost FROM settle(\
         set_config('orchestrator.workspaces', $1, true), $2, $3, $4, $5, $6)";
     let (mut ends, mut jobs) = (Vec::with_capacity(items.len()), Vec::new());
     let (mut requests, mut events) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
@@ -146,12 +146,8 @@ async fn write(
                 let Some((slot, settlement)) = settled.get_mut(index).zip(items.get(index)) else { continue };
                 *slot = Settled::Applied;
                 told.touched(&settlement.lease.workspace);
-                if let Some(delivery) = &settlement.delivery {
-                    let now = shared.about_now();
-                    told.hint(accepted(&settlement.lease.workspace, delivery, now));
-                }
             }
-            None => told.hint(hint_of(row, "job")?),
+            None => told.hint(row, "job")?,
         }
     }
     Ok(settled)

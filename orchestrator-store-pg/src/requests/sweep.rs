@@ -48,11 +48,9 @@ async fn log(shared: &Shared, conn: &mut PgConnection, sweep: &Sweep, limit: usi
         WHERE i.workspace = $1 AND i.route = old.route AND i.key = old.key";
     let lingering = |before: Timestamp| Some(before.unix_ms().saturating_sub(shared.linger_ms()));
     let mut removed = 0;
-    for (statement, before) in [
-        (REQUESTS, lingering(sweep.requests_before)),
-        (EVENTS, lingering(sweep.events_before)),
-        (KEYS, shared.now()),
-    ] {
+    for (statement, before) in
+        [(REQUESTS, lingering(sweep.requests_before)), (EVENTS, lingering(sweep.events_before)), (KEYS, shared.now())]
+    {
         let done = sqlx::query(statement).bind(sweep.workspace.as_str()).bind(before).bind(int(limit));
         removed += done.execute(&mut *conn).await?.rows_affected();
     }
