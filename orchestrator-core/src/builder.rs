@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
+use crate::queue::{JobQueue, Link};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -84,6 +85,7 @@ pub struct Builder {
     payloads: Option<Arc<dyn PayloadStore>>,
     payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
+    queue: Option<Arc<dyn JobQueue>>,
 }
 
 impl Builder {
@@ -184,6 +186,13 @@ impl Builder {
         self
     }
 
+    /// Where nodes tell each other which jobs may be ready. Without it workers look in the store alone.
+    #[must_use]
+    pub fn queue(mut self, queue: Arc<dyn JobQueue>) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -203,7 +212,8 @@ impl Builder {
         }
         // Before anything is read: what changes from now on is noticed.
         let (epoch, _) = store.changed_since(u64::MAX).await?;
-        let hub = Arc::new(Hub::default());
+        let (queue, offering) = self.queue.map(Link::new).unzip();
+        let hub = Arc::new(Hub::offering(queue.clone()));
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
         let resolver = SecretResolver::new(
@@ -244,6 +254,7 @@ impl Builder {
             snapshots: Snapshots::default(),
             states: PolicyStates::new(keeper),
             hub,
+            queue,
             recorder,
             notices: Notices::default(),
             worker: WorkerStats::default(),
@@ -260,6 +271,15 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(offering) = offering {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    () = offering => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
         if let Some(fetching) = fetching {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {
