@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use orchestrator_types::WorkspaceId;
 use tokio::sync::{Notify, watch};
 
+use crate::queue::JobHint;
 use crate::store::CommitWatch;
 
 /// Hears of commits and wakes who waits for them.
@@ -45,7 +46,7 @@ impl CommitWatch for Hub {
         }
     }
 
-    fn ready(&self) {
+    fn ready(&self, _hints: &[JobHint]) {
         self.ready.notify_one();
     }
 

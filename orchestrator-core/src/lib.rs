@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod memory;
 pub mod payload;
 pub mod policy;
+pub mod queue;
 pub mod secrets;
 pub mod store;
 pub mod webhooks;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{CommitWatch, NewEvent};
 use orchestrator_core::types::{Timestamp, WorkspaceId};
 use sqlx::{Row, SqliteConnection};
 
-use crate::jobs::Turn;
+use crate::jobs::{Turn, hints};
 use crate::op::Failure;
 use crate::rows::{number, to_json};
 
@@ -22,6 +23,10 @@ pub(crate) struct Batch<'c> {
     pub(crate) turn: &'c mut Turn,
     events: Vec<(WorkspaceId, NewEvent)>,
     told: Told,
+    /// Whether jobs that become ready are to be named.
+    hinting: bool,
+    /// Those that may have: each is looked at again at the end.
+    hinted: BTreeSet<i64>,
 }
 
 /// Who is told after the commit.
@@ -29,6 +34,7 @@ pub(crate) struct Batch<'c> {
 pub(crate) struct Told {
     touched: BTreeSet<WorkspaceId>,
     ready: bool,
+    hints: Vec<JobHint>,
     control: bool,
 }
 
@@ -47,7 +53,7 @@ impl Told {
             watch.touched(workspace);
         }
         if self.ready {
-            watch.ready();
+            watch.ready(&self.hints);
         }
     }
 }
@@ -58,8 +64,15 @@ const RELEASE: &str = "RELEASE part";
 
 impl<'c> Batch<'c> {
     /// A transaction that has just begun.
-    pub(crate) fn new(conn: &'c mut SqliteConnection, now: Timestamp, guarded: bool, turn: &'c mut Turn) -> Self {
-        Self { conn, now, guarded, turn, events: Vec::new(), told: Told::default() }
+    pub(crate) fn new(
+        conn: &'c mut SqliteConnection,
+        now: Timestamp,
+        guarded: bool,
+        turn: &'c mut Turn,
+        hinting: bool,
+    ) -> Self {
+        let (events, told, hinted) = (Vec::new(), Told::default(), BTreeSet::new());
+        Self { conn, now, guarded, turn, events, told, hinting, hinted }
     }
 
     /// Appends an event. Its number is given at the end of the transaction.
@@ -85,6 +98,14 @@ impl<'c> Batch<'c> {
     /// A job may have become ready.
     pub(crate) fn ready(&mut self) {
         self.told.ready = true;
+    }
+
+    /// This job may have become ready, or has a time now.
+    pub(crate) fn ready_is(&mut self, seq: i64) {
+        self.told.ready = true;
+        if self.hinting {
+            self.hinted.insert(seq);
+        }
     }
 
     /// Control records changed.
@@ -116,6 +137,9 @@ impl<'c> Batch<'c> {
     pub(crate) async fn finish(mut self) -> Result<Told, Failure> {
         if !self.events.is_empty() {
             self.write_events().await?;
+        }
+        if !self.hinted.is_empty() {
+            self.told.hints = hints(self.conn, &self.hinted).await?;
         }
         Ok(self.told)
     }

@@ -264,7 +264,9 @@ impl Committer {
         const BEGIN: &str = "BEGIN IMMEDIATE";
         const COMMIT: &str = "COMMIT";
         sqlx::query(BEGIN).execute(&mut *conn).await.map_err(Undone::by_database)?;
-        let mut batch = Batch::new(conn, self.clock.now(), guarded, &mut self.turn);
+        let hinting =
+            self.watches.read().unwrap_or_else(PoisonError::into_inner).iter().any(|watch| watch.wants_hints());
+        let mut batch = Batch::new(conn, self.clock.now(), guarded, &mut self.turn, hinting);
         for (index, work) in works.iter_mut().enumerate() {
             if let Err(failure) = work.apply(&mut batch).await {
                 let own = failure.is_own();

@@ -9,6 +9,7 @@ mod clients;
 mod lint;
 mod names;
 mod openapi;
+mod servers;
 mod test;
 mod tools;
 
@@ -22,7 +23,8 @@ use crate::tools::{cargo, run};
 const USAGE: &str = "\
 usage: cargo xtask <chore> [arguments]
 
-  test [ARGS]    every test and doc test, all features; ARGS go to `cargo test` (`cargo xtask test inv_03`)
+  test [ARGS]    every test and doc test, all features; ARGS go to `cargo test` (`cargo xtask test inv_03`); finds or
+                 installs PostgreSQL and Redis first
   lint           names, formatting, clippy, documentation, licences and sources, advisories
   names          house rules that a look at the files can check, and which invariants have tests
   interleavings  every interleaving of what the policies' threads share, by loom

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{
-    Begin, Begun, Cancelled, Claim, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange, ControlStore,
-    DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, Expect, HeldLease, InboxRecord, InboxStore,
-    Ingested, JobFilter, JobRecord, JobState, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload, Owner,
-    PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog, RouteKey,
-    RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
+    Begin, Begun, Cancelled, Claim, ClaimNamed, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange,
+    ControlStore, DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, Expect, HeldLease, InboxRecord,
+    InboxStore, Ingested, JobFilter, JobRecord, JobState, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload,
+    Owner, PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog,
+    RouteKey, RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
 };
 use orchestrator_core::types::{
     AuditRecord, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
@@ -39,7 +40,7 @@ const TRIES: u32 = 100;
 ///
 /// Some cannot be repeated, and of these an injected fault leaves only calls that were not made:
 ///
-/// - `claim` and `rescue`: a lost answer is a lost lease. It ends by itself; a second claim takes other jobs.
+/// - `claim`, `claim_named` and `rescue`: a lost answer is a lost lease. It ends by itself; a second claim takes other jobs.
 /// - `append`: events have no key. What must be told once is told in the transaction of what it tells.
 /// - `commit` without an expectation of what it writes: it writes again.
 /// - `sweep` and `sweep_payloads`: a second one goes on where the first one ended.
@@ -202,6 +203,19 @@ impl JobStore for RetryingStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         self.again(Repeat::Undone, || self.inner.claim(claim.clone())).await
+    }
+
+    async fn claim_named(&self, claim: ClaimNamed) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.again(Repeat::Undone, || self.inner.claim_named(claim.clone())).await
+    }
+
+    async fn ready_heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> Result<Vec<JobHint>, StoreError> {
+        self.again(Repeat::Freely, || self.inner.ready_heads(after, workspaces, each)).await
     }
 
     async fn renew(&self, held: Vec<HeldLease>, lease: Duration) -> Result<Vec<HeldLease>, StoreError> {

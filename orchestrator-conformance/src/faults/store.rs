@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{Around, AroundCall, CommitWatch, Store, StoreCall, StoreError};
 use orchestrator_core::types::WorkspaceId;
 
@@ -47,9 +48,9 @@ impl CommitWatch for HardOfHearing {
         }
     }
 
-    fn ready(&self) {
+    fn ready(&self, hints: &[JobHint]) {
         if !self.faults.falls("ready") {
-            self.watch.ready();
+            self.watch.ready(hints);
         }
     }
 
@@ -57,5 +58,9 @@ impl CommitWatch for HardOfHearing {
         if !self.faults.falls("control") {
             self.watch.control();
         }
+    }
+
+    fn wants_hints(&self) -> bool {
+        self.watch.wants_hints()
     }
 }

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod isolation;
 pub mod jobs_accept;
 pub mod jobs_claim;
+pub mod jobs_named;
 pub mod jobs_settle;
 pub mod leases;
 pub mod ordering;
@@ -132,6 +133,19 @@ macro_rules! store_conformance {
                 inv_03_claimers_never_share_a_job
                 the_queue_tells_how_it_stands
             }
+            jobs_named {
+                inv_04_a_named_job_is_claimed_and_counted
+                what_is_named_is_taken_in_that_order_and_once
+                inv_05_a_forged_hint_claims_nothing
+                inv_13_a_job_is_not_claimed_under_a_foreign_name
+                inv_36_a_named_job_waits_for_its_time
+                inv_10_a_named_job_waits_for_those_before_it
+                inv_04_what_lost_a_lease_is_not_claimed_by_name
+                inv_03_named_and_plain_claims_never_share_a_job
+                the_heads_are_the_first_of_each_lane
+                the_heads_are_paged_by_workspace
+                the_heads_are_what_could_be_claimed
+            }
             jobs_settle {
                 a_success_is_written
                 a_retry_is_written
@@ -249,6 +263,10 @@ macro_rules! store_conformance {
             watch {
                 who_is_attached_hears_of_commits
                 several_may_be_attached
+                a_new_job_is_named
+                what_comes_back_is_named
+                inv_10_who_is_let_go_is_named
+                inv_04_what_lost_a_lease_is_not_named
             }
             durability {
                 a_store_says_what_it_is

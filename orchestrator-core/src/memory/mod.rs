@@ -12,12 +12,14 @@ mod requests;
 mod sweep;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use orchestrator_types::{Timestamp, WorkspaceId};
 
 use crate::clock::Clock;
+use crate::queue::JobHint;
 use crate::store::{CommitWatch, NewEvent, NewJob, Store, StoreError, StoreInfo};
 
 /// A store whose content ends with the process. Share it in an `Arc`.
@@ -25,13 +27,15 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     watches: Mutex<Vec<Arc<dyn CommitWatch>>>,
+    /// Whether any of them wants jobs named.
+    hinting: AtomicBool,
 }
 
 impl MemoryStore {
     /// An empty store that takes its time from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), watches: Mutex::default() }
+        Self { clock, state: Mutex::default(), watches: Mutex::default(), hinting: AtomicBool::default() }
     }
 
     /// Looks at the state.
@@ -45,7 +49,9 @@ impl MemoryStore {
             let mut state = lock(&self.state);
             // Read under the lock: times never run against the order of transactions.
             let mut transaction = Transaction { now: self.clock.now(), state: &mut state, told: Told::default() };
+            transaction.state.jobs.hinting = self.hinting.load(Ordering::Relaxed);
             let answer = change(&mut transaction);
+            transaction.told.hints = transaction.state.jobs.hints();
             (answer, transaction.told)
         };
         if !told.is_empty() {
@@ -104,18 +110,19 @@ impl Transaction<'_> {
 struct Told {
     touched: BTreeSet<WorkspaceId>,
     ready: bool,
+    hints: Vec<JobHint>,
     control: bool,
 }
 
 impl Told {
     fn is_empty(&self) -> bool {
-        self.touched.is_empty() && !self.ready && !self.control
+        self.touched.is_empty() && !self.ready && self.hints.is_empty() && !self.control
     }
 
     fn tell(&self, watch: &dyn CommitWatch) {
         self.touched.iter().for_each(|workspace| watch.touched(workspace));
-        if self.ready {
-            watch.ready();
+        if self.ready || !self.hints.is_empty() {
+            watch.ready(&self.hints);
         }
         if self.control {
             watch.control();
@@ -130,6 +137,7 @@ impl Store for MemoryStore {
     }
 
     fn attach(&self, watch: Arc<dyn CommitWatch>) {
+        self.hinting.fetch_or(watch.wants_hints(), Ordering::Relaxed);
         lock(&self.watches).push(watch);
     }
 

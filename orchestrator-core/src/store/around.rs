@@ -14,12 +14,13 @@ use orchestrator_types::{
 };
 
 use super::{
-    Begin, Begun, Cancelled, Claim, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange, ControlStore,
-    DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, HeldLease, InboxRecord, InboxStore, Ingested,
-    JobFilter, JobRecord, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload, Owner, PayloadIndex,
+    Begin, Begun, Cancelled, Claim, ClaimNamed, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange,
+    ControlStore, DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, HeldLease, InboxRecord, InboxStore,
+    Ingested, JobFilter, JobRecord, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload, Owner, PayloadIndex,
     PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog, RouteKey, RouteOwner,
     Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
 };
+use crate::queue::JobHint;
 
 /// A call of a store on its way.
 pub type StoreCall<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -134,6 +135,19 @@ impl<A: AroundCall> JobStore for Around<A> {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         self.around.around("claim", self.inner.claim(claim)).await
+    }
+
+    async fn claim_named(&self, claim: ClaimNamed) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.around.around("claim_named", self.inner.claim_named(claim)).await
+    }
+
+    async fn ready_heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> Result<Vec<JobHint>, StoreError> {
+        self.around.around("ready_heads", self.inner.ready_heads(after, workspaces, each)).await
     }
 
     async fn renew(&self, held: Vec<HeldLease>, lease: Duration) -> Result<Vec<HeldLease>, StoreError> {

@@ -26,6 +26,7 @@ use super::control::NewAudit;
 use super::error::StoreError;
 use super::event::NewEvent;
 use super::payload::PayloadLinks;
+use crate::queue::JobHint;
 
 /// A job that lost so many leases is taken for the cause: it dies with reason `poison`.
 pub const MAX_LOST_LEASES: u32 = 3;
@@ -303,6 +304,17 @@ pub struct Claim {
     pub full: Vec<WorkspaceId>,
 }
 
+/// The jobs that a worker wants to run because it was hinted at them.
+#[derive(Debug, Clone)]
+pub struct ClaimNamed {
+    /// The worker; unique for each start of a process.
+    pub owner: String,
+    /// How long the worker may go without renewing, by the store's clock.
+    pub lease: Duration,
+    /// The jobs, each with its tenant.
+    pub jobs: Vec<(WorkspaceId, JobId)>,
+}
+
 /// A job under a lease. Its attempt has been counted.
 #[derive(Debug, Clone)]
 pub struct ClaimedJob {
@@ -455,6 +467,27 @@ pub trait JobStore: Send + Sync + 'static {
     /// # Errors
     /// The store does not answer. If the answer was lost the leases end by themselves.
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>, StoreError>;
+
+    /// Takes the jobs that are named and ready, in the order of their naming, as [`claim`](Self::claim) does: attempt and fence
+    /// grow and `job.started` is written. What is not there, is another workspace's, is not ready, runs, has ended or ever
+    /// lost a lease is skipped without a word.
+    ///
+    /// # Errors
+    /// The store does not answer. If the answer was lost the leases end by themselves.
+    async fn claim_named(&self, claim: ClaimNamed) -> Result<Vec<ClaimedJob>, StoreError>;
+
+    /// Names jobs that are ready and that nobody runs, for whoever offers them again: of up to `workspaces` workspaces that
+    /// have any, in the order of their names from after `after`, the first `each` of each lane, in the order of taking.
+    /// Those that ever lost a lease are left out. A duty of the install, over all workspaces; empty at the end.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn ready_heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> Result<Vec<JobHint>, StoreError>;
 
     /// Prolongs leases to `lease` from now; answers those that are lost (the fence is another).
     ///

@@ -31,6 +31,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orchestrator_types::WorkspaceId;
 
+use crate::queue::JobHint;
+
 pub use around::{Around, AroundCall, StoreCall};
 pub use control::{
     CommitError, Committed, ControlChange, ControlStore, DEFAULT_WORKSPACES, Expect, NewAudit, Owner, Record,
@@ -41,8 +43,9 @@ pub use error::StoreError;
 pub use event::{EventFilter, EventLog, EventPage, NewEvent};
 pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox, delivering};
 pub use job::{
-    Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter, JobKind,
-    JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled, Settlement,
+    Cancelled, Claim, ClaimNamed, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, IdempotentAnswer, JobFilter,
+    JobKind, JobRecord, JobState, JobStore, LaneKey, MAX_LOST_LEASES, Moved, NewJob, Outcome, QueueStats, Settled,
+    Settlement,
 };
 pub use payload::{NewPayload, PayloadIndex, PayloadLinks, PayloadRecord, PayloadSweep};
 pub use request::{Begin, Begun, IdempotencyScope, KeptAnswer, RequestEntry, RequestLog, Sweep};
@@ -79,8 +82,14 @@ pub struct StoreInfo {
 pub trait CommitWatch: Send + Sync + 'static {
     /// The workspace has new events, or the state of its jobs changed.
     fn touched(&self, workspace: &WorkspaceId);
-    /// A job may have become ready.
-    fn ready(&self);
+    /// Jobs have become ready, or will at a time that is known now: new ones, those of a retry, give-back or replay, and
+    /// those that an earlier one of their ordering key let go. None named: there may be some, look. Jobs that lost a lease
+    /// are not named: they run apart.
+    fn ready(&self, hints: &[JobHint]);
     /// Control records changed.
     fn control(&self);
+    /// Whether it wants jobs named that become ready. Asked once, when it is attached: naming them for nobody costs.
+    fn wants_hints(&self) -> bool {
+        false
+    }
 }

@@ -1,6 +1,7 @@
 //! Claiming: workspaces in turn, lanes that are paused left out, each step a look-up in an index of ready jobs.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use orchestrator_core::store::{Claim, ClaimedJob, JobState};
 use sqlx::Row;
@@ -88,12 +89,12 @@ impl Op for Take {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        self.take(batch, &chosen).await
+        take(batch, &chosen, &self.0.owner, self.0.lease).await
     }
 }
 
 /// Makes jobs ready whose time has come.
-async fn wake(batch: &mut Batch<'_>) -> Result<(), Failure> {
+pub(super) async fn wake(batch: &mut Batch<'_>) -> Result<(), Failure> {
     const WAKE: &str = "UPDATE jobs SET ready = 1 WHERE seq IN \
         (SELECT seq FROM jobs INDEXED BY jobs_timers WHERE ready = 0 AND run_at <= ?1 ORDER BY run_at LIMIT ?2)";
     let woken = sqlx::query(WAKE).bind(batch.now.unix_ms()).bind(DUE).execute(&mut *batch.conn).await?;
@@ -214,48 +215,53 @@ impl Take {
         let last = if self.0.quarantine { &mut turn.quarantined } else { &mut turn.served };
         workspace.clone_into(last);
     }
+}
 
-    /// Puts the chosen jobs under a lease.
-    async fn take(&self, batch: &mut Batch<'_>, chosen: &[i64]) -> Result<Vec<ClaimedJob>, Failure> {
-        const READ: &str = concat!(
-            "SELECT ",
-            job_columns!(),
-            " FROM json_each(?1) AS chosen CROSS JOIN jobs j ON j.seq = chosen.value \
-             ORDER BY chosen.key"
-        );
-        const TAKE: &str = "UPDATE jobs SET state = 'running', ready = NULL, attempt = attempt + 1, \
-            fence = fence + 1, owner = ?2, lease_until = ?3 WHERE seq IN (SELECT value FROM json_each(?1))";
-        const SET_ASIDE: &str = "UPDATE jobs SET ready = 3 WHERE seq = ?1";
-        let rows = sqlx::query(READ).bind(to_json(&chosen)?).fetch_all(&mut *batch.conn).await?;
-        let mut taken = Vec::with_capacity(rows.len());
-        let mut seqs: Vec<i64> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let seq = row.try_get("seq")?;
-            match record(row) {
-                Ok(mut record) => {
-                    record.state = JobState::Running;
-                    record.attempt += 1;
-                    record.fence += 1;
-                    batch.touched(&record.workspace);
-                    if let Some(event) = record.started_event() {
-                        batch.event(&record.workspace, event);
-                    }
-                    seqs.push(seq);
-                    taken.push(ClaimedJob { record });
+/// Puts the chosen jobs under a lease.
+pub(super) async fn take(
+    batch: &mut Batch<'_>,
+    chosen: &[i64],
+    owner: &str,
+    lease: Duration,
+) -> Result<Vec<ClaimedJob>, Failure> {
+    const READ: &str = concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM json_each(?1) AS chosen CROSS JOIN jobs j ON j.seq = chosen.value \
+         ORDER BY chosen.key"
+    );
+    const TAKE: &str = "UPDATE jobs SET state = 'running', ready = NULL, attempt = attempt + 1, \
+        fence = fence + 1, owner = ?2, lease_until = ?3 WHERE seq IN (SELECT value FROM json_each(?1))";
+    const SET_ASIDE: &str = "UPDATE jobs SET ready = 3 WHERE seq = ?1";
+    let rows = sqlx::query(READ).bind(to_json(&chosen)?).fetch_all(&mut *batch.conn).await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    let mut seqs: Vec<i64> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let seq = row.try_get("seq")?;
+        match record(row) {
+            Ok(mut record) => {
+                record.state = JobState::Running;
+                record.attempt += 1;
+                record.fence += 1;
+                batch.touched(&record.workspace);
+                if let Some(event) = record.started_event() {
+                    batch.event(&record.workspace, event);
                 }
-                Err(unreadable) => {
-                    // It must not stand in front of the others for ever. Opening the store gives it another chance.
-                    tracing::error!(seq, column = unreadable.column, "a job cannot be read and is set aside");
-                    sqlx::query(SET_ASIDE).bind(seq).execute(&mut *batch.conn).await?;
-                }
+                seqs.push(seq);
+                taken.push(ClaimedJob { record });
+            }
+            Err(unreadable) => {
+                // It must not stand in front of the others for ever. Opening the store gives it another chance.
+                tracing::error!(seq, column = unreadable.column, "a job cannot be read and is set aside");
+                sqlx::query(SET_ASIDE).bind(seq).execute(&mut *batch.conn).await?;
             }
         }
-        sqlx::query(TAKE)
-            .bind(to_json(&seqs)?)
-            .bind(&self.0.owner)
-            .bind(batch.now.after(self.0.lease).unix_ms())
-            .execute(&mut *batch.conn)
-            .await?;
-        Ok(taken)
     }
+    sqlx::query(TAKE)
+        .bind(to_json(&seqs)?)
+        .bind(owner)
+        .bind(batch.now.after(lease).unix_ms())
+        .execute(&mut *batch.conn)
+        .await?;
+    Ok(taken)
 }

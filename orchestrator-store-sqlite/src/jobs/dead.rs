@@ -47,7 +47,7 @@ impl Replay {
         let run_at = due(at, batch.now);
         let ready = if stored.ordering_key().is_some() { HELD } else { when_due(run_at <= batch.now) };
         sqlx::query(REPLAY).bind(stored.seq).bind(ready).bind(run_at.unix_ms()).execute(&mut *batch.conn).await?;
-        batch.ready();
+        batch.ready_is(stored.seq);
         match stored.ordering_key() {
             Some(key) => rejoin(batch, &self.workspace, key).await,
             None => Ok(()),

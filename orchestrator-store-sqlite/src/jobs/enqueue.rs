@@ -147,12 +147,12 @@ async fn insert_row(batch: &mut Batch<'_>, workspace: &WorkspaceId, job: &NewJob
     let Some(row) = row else {
         return Ok(false);
     };
+    let seq: i64 = row.try_get("seq")?;
     if apart {
-        let seq: i64 = row.try_get("seq")?;
         sqlx::query(INPUT).bind(seq).bind(job.input.to_vec()).execute(&mut *batch.conn).await?;
     }
     payloads::link(batch, workspace, job.id, &job.payloads).await?;
     batch.touched(workspace);
-    batch.ready();
+    batch.ready_is(seq);
     Ok(true)
 }

@@ -4,6 +4,7 @@
 mod claim;
 mod dead;
 pub(crate) mod enqueue;
+mod named;
 mod order;
 mod read;
 mod rescue;
@@ -13,15 +14,17 @@ mod settle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{
-    Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, JobFilter, JobRecord, JobStore, Moved,
-    NewAudit, NewEvent, QueueStats, Settled, Settlement, StoreError,
+    Cancelled, Claim, ClaimNamed, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, JobFilter, JobRecord, JobStore,
+    Moved, NewAudit, NewEvent, QueueStats, Settled, Settlement, StoreError,
 };
 use orchestrator_core::types::{JobId, Timestamp, WorkspaceId};
 
 use crate::SqliteStore;
 
 pub(crate) use claim::Turn;
+pub(crate) use named::hints;
 
 #[async_trait]
 impl JobStore for SqliteStore {
@@ -31,6 +34,19 @@ impl JobStore for SqliteStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         self.write(claim::Take(claim)).await
+    }
+
+    async fn claim_named(&self, claim: ClaimNamed) -> Result<Vec<ClaimedJob>, StoreError> {
+        self.write(named::Take(claim)).await
+    }
+
+    async fn ready_heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> Result<Vec<JobHint>, StoreError> {
+        self.write(named::Heads { after: after.cloned(), workspaces, each }).await
     }
 
     async fn renew(&self, held: Vec<HeldLease>, lease: Duration) -> Result<Vec<HeldLease>, StoreError> {

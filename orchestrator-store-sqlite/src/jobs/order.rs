@@ -33,16 +33,11 @@ pub(super) async fn settle_key(batch: &mut Batch<'_>, workspace: &WorkspaceId, k
     if value::<Option<i64>>(&first, "ready")? != Some(HELD) {
         return Ok(());
     }
-    let now = batch.now.unix_ms();
+    let (now, seq) = (batch.now.unix_ms(), value::<i64>(&first, "seq")?);
     let run_at = value::<i64>(&first, "run_at")?.max(now);
-    sqlx::query(RELEASE)
-        .bind(value::<i64>(&first, "seq")?)
-        .bind(when_due(run_at <= now))
-        .bind(run_at)
-        .execute(&mut *batch.conn)
-        .await?;
+    sqlx::query(RELEASE).bind(seq).bind(when_due(run_at <= now)).bind(run_at).execute(&mut *batch.conn).await?;
     batch.touched(workspace);
-    batch.ready();
+    batch.ready_is(seq);
     Ok(())
 }
 

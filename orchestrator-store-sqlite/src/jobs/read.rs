@@ -1,6 +1,6 @@
 //! Reading jobs.
 
-use orchestrator_core::store::{CommitWatch, DeadFilter, JobFilter, JobRecord, QueueStats, StoreError};
+use orchestrator_core::store::{DeadFilter, JobFilter, JobRecord, QueueStats, StoreError};
 use orchestrator_core::types::{JobId, JobStatus, Name, Timestamp, WorkspaceId};
 
 use crate::SqliteStore;
@@ -96,7 +96,7 @@ pub(super) async fn next_due(store: &SqliteStore) -> Result<Option<Timestamp>, S
     let row = store.read(query.fetch_one(store.readers())).await?;
     // What became due since the last claim waits for no time any more: who sleeps until the next one must hear of it.
     if let Some(writer) = store.writer().filter(|_| value(&row, "due").unwrap_or(false)) {
-        writer.tell(CommitWatch::ready);
+        writer.tell(|watch| watch.ready(&[]));
     }
     Ok(time_opt(&row, "next")?)
 }

@@ -82,3 +82,11 @@ pub(super) fn lane_of(key: &LaneKey) -> String {
 fn stored_lane(delivery: bool, target: &str) -> String {
     format!("{}:{target}", if delivery { "delivery" } else { "call" })
 }
+
+/// Whether a stored lane is of deliveries, and its target.
+pub(super) fn target_of(lane: &str) -> Result<(bool, Option<Name>), Unreadable> {
+    let unreadable = Unreadable { column: "lane" };
+    let (kind, target) = lane.split_once(':').ok_or(unreadable)?;
+    let target = (!target.is_empty()).then(|| target.parse().map_err(|_| unreadable)).transpose()?;
+    Ok((kind == "delivery", target))
+}

@@ -162,7 +162,7 @@ impl Stored {
             .bind(how.lost_leases)
             .execute(&mut *batch.conn)
             .await?;
-        batch.ready();
+        batch.ready_is(self.seq);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use orchestrator_conformance::ManualClock;
 use orchestrator_core::clock::Clock;
+use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{CommitWatch, EventFilter, EventLog, JobStore, NewJob, Store};
 use orchestrator_core::types::WorkspaceId;
 use orchestrator_store_sqlite::SqliteStore;
@@ -25,7 +26,7 @@ impl CommitWatch for Heard {
         self.touched.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn ready(&self) {
+    fn ready(&self, _hints: &[JobHint]) {
         self.ready.fetch_add(1, Ordering::SeqCst);
     }
 

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use orchestrator_types::{EventType, JobId, JobStatus, Timestamp, WorkspaceId};
 
 use crate::memory::MemoryStore;
+use crate::queue::JobHint;
 use crate::store::{
-    Cancelled, Claim, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, JobFilter, JobKind, JobRecord, JobState,
-    JobStore, Moved, NewAudit, NewEvent, QueueStats, Settled, Settlement, StoreError,
+    Cancelled, Claim, ClaimNamed, ClaimedJob, DeadFilter, Enqueue, Enqueued, HeldLease, JobFilter, JobKind, JobRecord,
+    JobState, JobStore, Moved, NewAudit, NewEvent, QueueStats, Settled, Settlement, StoreError,
 };
 
 /// Whether a list of jobs shows it.
@@ -42,6 +43,25 @@ impl JobStore for MemoryStore {
             }
             claimed.into_iter().map(|record| ClaimedJob { record }).collect()
         }))
+    }
+
+    async fn claim_named(&self, claim: ClaimNamed) -> Result<Vec<ClaimedJob>, StoreError> {
+        Ok(self.write(|transaction| {
+            let claimed = transaction.state.jobs.claim_named(&claim, transaction.now);
+            for record in &claimed {
+                transaction.tell(&record.workspace, record.started_event());
+            }
+            claimed.into_iter().map(|record| ClaimedJob { record }).collect()
+        }))
+    }
+
+    async fn ready_heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> Result<Vec<JobHint>, StoreError> {
+        Ok(self.write(|transaction| transaction.state.jobs.heads(after, workspaces, each, transaction.now)))
     }
 
     async fn renew(&self, held: Vec<HeldLease>, lease: Duration) -> Result<Vec<HeldLease>, StoreError> {

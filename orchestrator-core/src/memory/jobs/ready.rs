@@ -91,6 +91,21 @@ impl Ready {
         open.filter_map(|(_, places)| places.first()).min().map(|place| place.job)
     }
 
+    /// The first `each` of each lane, of up to `workspaces` workspaces from after `after`.
+    pub(super) fn heads(
+        &self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+    ) -> impl Iterator<Item = (&WorkspaceId, JobId)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.workspaces.range::<WorkspaceId, _>((from, Bound::Unbounded)).take(workspaces);
+        range.flat_map(move |(workspace, lanes)| {
+            let heads = lanes.values().flat_map(move |places| places.iter().take(each));
+            heads.map(move |place| (workspace, place.job))
+        })
+    }
+
     /// All of them, in no order that means anything.
     pub(super) fn jobs(&self) -> impl Iterator<Item = (&WorkspaceId, JobId)> {
         let lanes =

@@ -6,7 +6,8 @@ use std::time::Duration;
 use orchestrator_types::{JobId, Timestamp, WorkspaceId};
 
 use super::ready::{Lane, Place, Ready};
-use crate::store::{Claim, JobRecord, JobState, LaneKey, MAX_LOST_LEASES, NewJob, QueueStats};
+use crate::queue::JobHint;
+use crate::store::{Claim, ClaimNamed, JobRecord, JobState, LaneKey, MAX_LOST_LEASES, NewJob, QueueStats};
 
 /// A job as it is kept.
 pub(super) struct Row {
@@ -56,6 +57,10 @@ pub(in crate::memory) struct Jobs {
     ended: BTreeMap<WorkspaceId, BTreeSet<(Timestamp, JobId)>>,
     dead: BTreeMap<WorkspaceId, BTreeSet<JobId>>,
     queued: u64,
+    /// Whether jobs that become ready are to be named.
+    pub(in crate::memory) hinting: bool,
+    /// Those that may have.
+    hinted: BTreeSet<(WorkspaceId, JobId)>,
 }
 
 impl Jobs {
@@ -151,6 +156,7 @@ impl Jobs {
                 if run_at > now {
                     self.scheduled.insert((run_at, workspace.clone(), id));
                 }
+                self.hint(workspace, id);
                 if let Some(key) = key {
                     let line = (workspace.clone(), key);
                     self.lines.entry(line.clone()).or_default().queued.insert((accepted, id));
@@ -234,6 +240,32 @@ impl Jobs {
         if let Some(slot) = offered {
             self.side(slot.quarantine).insert(workspace, &slot.lane, slot.place);
         }
+        if let Some(head) = head {
+            self.hint(workspace, head);
+        }
+    }
+
+    /// Notes that a job may have become ready, or has a time now.
+    fn hint(&mut self, workspace: &WorkspaceId, id: JobId) {
+        if self.hinting {
+            self.hinted.insert((workspace.clone(), id));
+        }
+    }
+
+    /// The jobs that became ready since this was asked last, or will at a time that is known.
+    pub(in crate::memory) fn hints(&mut self) -> Vec<JobHint> {
+        let hinted = std::mem::take(&mut self.hinted);
+        hinted.iter().filter_map(|(workspace, id)| self.free(workspace, *id)).map(JobHint::of).collect()
+    }
+
+    /// A queued job that waits for nothing but its time: it never lost a lease, and is the first of its ordering key.
+    fn free(&self, workspace: &WorkspaceId, id: JobId) -> Option<&JobRecord> {
+        let record = self.record(workspace, id)?;
+        let first = record.job.ordering_key.as_ref().is_none_or(|key| {
+            let line = self.lines.get(&(workspace.clone(), key.clone()));
+            line.is_some_and(|line| line.running.is_empty() && line.queued.first().is_some_and(|(_, head)| *head == id))
+        });
+        (record.state == JobState::Queued && record.lost_leases == 0 && first).then_some(record)
     }
 
     /// Makes ready whose time has come.
@@ -268,13 +300,7 @@ impl Jobs {
                 }
                 let Some(id) = self.side(claim.quarantine).next(workspace, &paused) else { return false };
                 self.side(claim.quarantine).serve(workspace);
-                let started = self.change(workspace, id, now, |row| {
-                    row.record.state = JobState::Running;
-                    row.record.attempt += 1;
-                    row.record.fence += 1;
-                    row.lease_until = now.after(claim.lease);
-                });
-                let Some(started) = started.cloned() else { return true };
+                let Some(started) = self.start(workspace, id, claim.lease, now) else { return true };
                 if let Some(lane) = Lane::of(&started.job).key(workspace)
                     && let Some(left) = limited.get_mut(&lane)
                 {
@@ -289,6 +315,41 @@ impl Jobs {
             round += 1;
         }
         taken
+    }
+
+    /// Takes the jobs that are named and may run.
+    pub(super) fn claim_named(&mut self, claim: &ClaimNamed, now: Timestamp) -> Vec<JobRecord> {
+        self.promote(now);
+        let mut taken = Vec::new();
+        for (workspace, id) in &claim.jobs {
+            if self.free(workspace, *id).is_some_and(|record| record.run_at <= now) {
+                taken.extend(self.start(workspace, *id, claim.lease, now));
+            }
+        }
+        taken
+    }
+
+    fn start(&mut self, workspace: &WorkspaceId, id: JobId, lease: Duration, now: Timestamp) -> Option<JobRecord> {
+        let started = self.change(workspace, id, now, |row| {
+            row.record.state = JobState::Running;
+            row.record.attempt += 1;
+            row.record.fence += 1;
+            row.lease_until = now.after(lease);
+        });
+        started.cloned()
+    }
+
+    /// The first ready jobs of each lane.
+    pub(super) fn heads(
+        &mut self,
+        after: Option<&WorkspaceId>,
+        workspaces: usize,
+        each: usize,
+        now: Timestamp,
+    ) -> Vec<JobHint> {
+        self.promote(now);
+        let heads = self.ready.heads(after, workspaces, each);
+        heads.filter_map(|(workspace, id)| self.record(workspace, id)).map(JobHint::of).collect()
     }
 
     /// Takes back up to `limit` leases that have ended: those made ready, and those that are poison.

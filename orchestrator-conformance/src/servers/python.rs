@@ -1,11 +1,8 @@
-//! Servers that are not ours, for tests: published as Python packages, got once, started on a free port of loopback, and
-//! ended by their own process id.
+//! Servers that are published as Python packages, got once.
 //!
 //! A machine needs `python3` with `venv`, and nothing else: each set of packages lives in an environment of its own under
 //! `.tools/servers`, made by whoever needs it first. A server's standard input is a pipe of the test's: when the test is
 //! gone, however it went, its servers end by themselves.
-//!
-//! **The one rule:** nothing is installed into the machine, and nothing is ended but what was started here.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
