@@ -27,7 +27,7 @@ use crate::secrets::{
     VaultSecrets,
 };
 use crate::store::{
-    CommitError, ControlChange, ControlStore, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
+    CommitError, ControlChange, ControlStore, Deadline, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
 };
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
@@ -203,7 +203,7 @@ impl Builder {
         let environment: Environment = environment
             .parse()
             .map_err(|error: orchestrator_types::NameError| BuildError::Environment(error.to_string()))?;
-        let store = self.store.ok_or(BuildError::Missing("a store"))?;
+        let store = Deadline::around(self.store.ok_or(BuildError::Missing("a store"))?);
         let clock = self.clock.unwrap_or_else(SystemClock::shared);
         claim_environment(store.as_ref(), &environment, clock.now()).await?;
         let mut kinds = ConnectorRegistry::default();
