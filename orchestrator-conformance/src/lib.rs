@@ -37,6 +37,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! A second line, [`store_conformance_under_faults!`], runs the same behaviours on stores whose calls fail by a seed and are
+//! repeated; [`faults`] has decorators for every port of the engine.
+//!
 //! Names that begin with `inv_` and a number prove that invariant of the project. A behaviour that does not hold
 //! panics with what was expected; none of them sleeps, and each stands alone on a fresh store or connector.
 
@@ -49,6 +52,7 @@
 
 mod clock;
 pub mod connector;
+pub mod faults;
 pub mod payload;
 pub mod servers;
 pub mod store;

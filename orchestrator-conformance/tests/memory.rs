@@ -27,3 +27,4 @@ impl StoreHarness for Memory {
 }
 
 orchestrator_conformance::store_conformance!(Memory::default());
+orchestrator_conformance::store_conformance_under_faults!(Memory::default());

@@ -22,3 +22,4 @@ impl PayloadHarness for Memory {
 }
 
 orchestrator_conformance::payload_conformance!(Memory);
+orchestrator_conformance::payload_conformance_under_faults!(Memory);

@@ -20,13 +20,14 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
+use crate::queue::{JobQueue, Link};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
     VaultSecrets,
 };
 use crate::store::{
-    CommitError, ControlChange, ControlStore, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
+    CommitError, ControlChange, ControlStore, Deadline, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
 };
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
@@ -84,6 +85,7 @@ pub struct Builder {
     payloads: Option<Arc<dyn PayloadStore>>,
     payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
+    queue: Option<Arc<dyn JobQueue>>,
 }
 
 impl Builder {
@@ -184,6 +186,13 @@ impl Builder {
         self
     }
 
+    /// Where nodes tell each other which jobs may be ready. Without it workers look in the store alone.
+    #[must_use]
+    pub fn queue(mut self, queue: Arc<dyn JobQueue>) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -194,7 +203,7 @@ impl Builder {
         let environment: Environment = environment
             .parse()
             .map_err(|error: orchestrator_types::NameError| BuildError::Environment(error.to_string()))?;
-        let store = self.store.ok_or(BuildError::Missing("a store"))?;
+        let store = Deadline::around(self.store.ok_or(BuildError::Missing("a store"))?);
         let clock = self.clock.unwrap_or_else(SystemClock::shared);
         claim_environment(store.as_ref(), &environment, clock.now()).await?;
         let mut kinds = ConnectorRegistry::default();
@@ -203,7 +212,8 @@ impl Builder {
         }
         // Before anything is read: what changes from now on is noticed.
         let (epoch, _) = store.changed_since(u64::MAX).await?;
-        let hub = Arc::new(Hub::default());
+        let (queue, offering) = self.queue.map(Link::new).unzip();
+        let hub = Arc::new(Hub::offering(queue.clone()));
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
         let resolver = SecretResolver::new(
@@ -244,6 +254,7 @@ impl Builder {
             snapshots: Snapshots::default(),
             states: PolicyStates::new(keeper),
             hub,
+            queue,
             recorder,
             notices: Notices::default(),
             worker: WorkerStats::default(),
@@ -260,6 +271,15 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(offering) = offering {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    () = offering => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
         if let Some(fetching) = fetching {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {

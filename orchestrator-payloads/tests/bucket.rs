@@ -131,6 +131,7 @@ impl PayloadHarness for Bucket {
 }
 
 orchestrator_conformance::payload_conformance!(Bucket::new());
+orchestrator_conformance::payload_conformance_under_faults!(Bucket::new());
 
 fn scope() -> PayloadScope {
     PayloadScope { environment: "dev".parse().unwrap(), workspace: "shop-dev".parse().unwrap() }

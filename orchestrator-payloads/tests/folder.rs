@@ -44,6 +44,7 @@ impl PayloadHarness for Folder {
 }
 
 orchestrator_conformance::payload_conformance!(Folder::new());
+orchestrator_conformance::payload_conformance_under_faults!(Folder::new());
 
 fn scope() -> PayloadScope {
     PayloadScope { environment: "dev".parse().unwrap(), workspace: "shop-dev".parse().unwrap() }

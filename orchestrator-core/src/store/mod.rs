@@ -12,8 +12,13 @@
 //! What belongs together is one method, and one method is one transaction. A method whose answer was lost may be called
 //! again with the same ids, keys and fences: it changes nothing more (invariant 32). Futures that are dropped may or may
 //! not have taken effect; they leave nothing half done.
+//!
+//! A backend has deadlines of its own where it can name a better cause; the engine waits ten seconds for any answer (a minute
+//! for a sweep) and then takes it for lost. [`Around`] puts something around each call of any store.
 
+mod around;
 mod control;
+mod deadline;
 mod error;
 mod event;
 mod inbox;
@@ -28,10 +33,12 @@ use orchestrator_types::WorkspaceId;
 
 use crate::queue::JobHint;
 
+pub use around::{Around, AroundCall, StoreCall};
 pub use control::{
     CommitError, Committed, ControlChange, ControlStore, DEFAULT_WORKSPACES, Expect, NewAudit, Owner, Record,
     RecordKind, RecordWrite, Route, RouteKey, RouteOwner,
 };
+pub(crate) use deadline::Deadline;
 pub use error::StoreError;
 pub use event::{EventFilter, EventLog, EventPage, NewEvent};
 pub use inbox::{InboxRecord, InboxStore, Ingested, NewInbox, delivering};

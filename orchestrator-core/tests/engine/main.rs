@@ -21,6 +21,7 @@ mod misroute;
 mod payloads;
 mod policies;
 mod product;
+mod queue;
 mod script;
 mod secrets;
 mod webhooks;

@@ -187,7 +187,13 @@ fn workers(layered: &Layered, drain: Duration) -> Checked<WorkerOptions> {
         return Err(layered.unusable("workers.per_workspace", "it is more than `workers.slots`"));
     }
     let lease = within(layered, "workers.lease_s", given.lease_s, 3, LONGEST_LEASE)?;
-    Ok(WorkerOptions { slots, per_workspace, lease: lease.map_or(defaults.lease, Duration::from_secs), drain })
+    Ok(WorkerOptions {
+        slots,
+        per_workspace,
+        lease: lease.map_or(defaults.lease, Duration::from_secs),
+        drain,
+        weights: defaults.weights,
+    })
 }
 
 fn limits(layered: &Layered, drain: Duration) -> Checked<(ApiLimits, EdgeLimits)> {

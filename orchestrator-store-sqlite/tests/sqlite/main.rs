@@ -61,3 +61,4 @@ impl StoreHarness for Files {
 }
 
 orchestrator_conformance::store_conformance!(Files::new());
+orchestrator_conformance::store_conformance_under_faults!(Files::new());
