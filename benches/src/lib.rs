@@ -1,1 +1,10 @@
-//! Benchmarks: whole loads as ratios.
+//! What the benchmarks share: an install on a backend of choice, callers in a closed loop, rounds and their report.
+
+pub mod durable;
+pub mod install;
+pub mod measure;
+pub mod options;
+pub mod report;
+
+/// Any error: a benchmark that cannot run says why and ends.
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;

@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::AnyError;
-use crate::install::Install;
-use crate::measure::{Measured, closed_loop};
-use crate::options::Options;
+use orchestrator_benches::AnyError;
+use orchestrator_benches::install::Install;
+use orchestrator_benches::measure::{Measured, closed_loop};
+use orchestrator_benches::options::Options;
 
 const PATH: &str = "/v1/invoices";
 

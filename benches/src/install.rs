@@ -1,6 +1,5 @@
 //! An engine on a disk, with one workspace that has whatever the loads need.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,9 +12,11 @@ use orchestrator_core::connector::{
     PlanError, SecretSlots,
 };
 use orchestrator_core::secrets::EnvSecrets;
+use orchestrator_core::store::Store;
 use orchestrator_core::types::{ConfigRequest, FieldError, Name, WorkspaceConfig, WorkspaceId, WorkspaceRequest};
 use orchestrator_core::worker::WorkerOptions;
 use orchestrator_core::{Actor, Orchestrator};
+use orchestrator_store_pg::{PgOptions, PgStore};
 use orchestrator_store_sqlite::SqliteStore;
 use serde_json::{Value, json};
 
@@ -23,42 +24,75 @@ use crate::AnyError;
 use crate::options::Options;
 
 /// What Stripe and the callbacks sign with here.
-pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The account of the Stripe route.
-pub(crate) const ACCOUNT: &str = "acct_bench";
+pub const ACCOUNT: &str = "acct_bench";
+
+/// What holds everything durable.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// A file on the disk of the options.
+    Sqlite,
+    /// A database, which is empty.
+    Postgres {
+        /// Its URL.
+        url: String,
+    },
+}
 
 /// An engine, and the folder that goes with it.
-pub(crate) struct Install {
-    pub(crate) engine: Orchestrator,
-    pub(crate) workspace: WorkspaceId,
+pub struct Install {
+    /// The engine.
+    pub engine: Orchestrator,
+    /// Its workspace.
+    pub workspace: WorkspaceId,
     /// Calls that the connector `nothing` has had.
-    pub(crate) called: Arc<AtomicU64>,
+    pub called: Arc<AtomicU64>,
     folder: tempfile::TempDir,
 }
 
 impl Install {
-    /// A new one, whose connector `upstream` leads to this URL. Jobs run only with a worker.
-    pub(crate) async fn new(options: &Options, upstream: &str, worker: bool) -> Result<Self, AnyError> {
+    /// A new one on SQLite, whose connector `upstream` leads to this URL. Jobs run only with a worker.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn new(options: &Options, upstream: &str, worker: bool) -> Result<Self, AnyError> {
+        Self::on(&Backend::Sqlite, options, upstream, worker).await
+    }
+
+    /// The same on this backend.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn on(backend: &Backend, options: &Options, upstream: &str, worker: bool) -> Result<Self, AnyError> {
         let folder = tempfile::tempdir_in(&options.dir)?;
         let (called, workspace) = (Arc::<AtomicU64>::default(), "bench-dev".parse()?);
-        let engine = engine(folder.path(), called.clone(), worker).await?;
+        let store: Arc<dyn Store> = match backend {
+            Backend::Sqlite => {
+                Arc::new(SqliteStore::open(folder.path().join("bench.db"), SystemClock::shared()).await?)
+            }
+            Backend::Postgres { url } => Arc::new(PgStore::open(PgOptions::parse(url)?).await?),
+        };
+        let engine = engine(store, called.clone(), worker).await?;
         set_up(&engine, &workspace, upstream).await?;
         Ok(Self { engine, workspace, called, folder })
     }
 
     /// Stops it and removes what it kept.
-    pub(crate) async fn end(self) -> Result<(), AnyError> {
+    ///
+    /// # Errors
+    /// Its folder cannot be removed.
+    pub async fn end(self) -> Result<(), AnyError> {
         self.engine.shutdown(Duration::from_secs(5)).await;
         Ok(self.folder.close()?)
     }
 }
 
-async fn engine(folder: &Path, called: Arc<AtomicU64>, worker: bool) -> Result<Orchestrator, AnyError> {
-    let store = SqliteStore::open(folder.join("bench.db"), SystemClock::shared()).await?;
+async fn engine(store: Arc<dyn Store>, called: Arc<AtomicU64>, worker: bool) -> Result<Orchestrator, AnyError> {
     let egress = EgressClient::new(EgressPolicy::new(vec!["127.0.0.0/8".parse()?]))?;
     let builder = Orchestrator::builder()
         .environment("dev")
-        .store(Arc::new(store))
+        .store(store)
         .connector(HttpKind::new(egress))
         .connector(Nothing(called))
         .env(EnvSecrets::with_lookup(|_| Some(SECRET.to_owned())));

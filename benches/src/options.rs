@@ -7,22 +7,25 @@ use crate::AnyError;
 
 /// The options of a run.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub struct Options {
     /// JSON instead of a table.
-    pub(crate) json: bool,
+    pub json: bool,
     /// How often each load is measured.
-    pub(crate) rounds: usize,
+    pub rounds: usize,
     /// How long a load is measured for.
-    pub(crate) time: Duration,
+    pub time: Duration,
     /// How long it runs before that.
-    pub(crate) warm_up: Duration,
+    pub warm_up: Duration,
     /// Where the databases lie: on a disk, or durable commits cost nothing.
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
 }
 
 impl Options {
-    /// Reads the command line. Without `--bench`, which `cargo bench` gives, all is run once and briefly: then it is a test.
-    pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Self, AnyError> {
+    /// Reads the command line; databases lie in `dir` if it says nothing else. Without `--bench`, which `cargo bench` gives, all is run once and briefly: then it is a test.
+    ///
+    /// # Errors
+    /// An option is unknown or has no value.
+    pub fn read(arguments: impl Iterator<Item = String>, dir: &str) -> Result<Self, AnyError> {
         // Cargo gives it last, and what else is given counts more.
         let (bench, arguments): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument == "--bench");
         let bench = !bench.is_empty();
@@ -31,7 +34,7 @@ impl Options {
             rounds: if bench { 3 } else { 1 },
             time: Duration::from_millis(if bench { 3_000 } else { 300 }),
             warm_up: Duration::from_millis(if bench { 500 } else { 0 }),
-            dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+            dir: PathBuf::from(dir),
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::AnyError;
-use crate::install::{ACCOUNT, Install, SECRET};
+use crate::install::{ACCOUNT, Backend, Install, SECRET};
 use crate::measure::{Measured, closed_loop, rate};
 use crate::options::Options;
 
@@ -31,7 +31,10 @@ const AHEAD: u64 = 4_096;
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// SQLite by itself: transactions of one row, one after the other, each on disk before the next, in the same kind of file.
-pub(crate) async fn commits(options: &Options) -> Result<Measured, AnyError> {
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn commits(options: &Options) -> Result<Measured, AnyError> {
     let folder = tempfile::tempdir_in(&options.dir)?;
     let file = SqliteConnectOptions::new()
         .filename(folder.path().join("commits.db"))
@@ -82,8 +85,11 @@ async fn submit(engine: &Orchestrator, workspace: &WorkspaceId) -> Result<(), An
 }
 
 /// Jobs accepted: job row and event committed before each answer. Nobody runs them.
-pub(crate) async fn enqueue(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, false).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn enqueue(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, false).await?;
     let (engine, workspace) = (install.engine.clone(), install.workspace.clone());
     let measured = closed_loop(IN_FLIGHT, options, move || {
         let (engine, workspace) = (engine.clone(), workspace.clone());
@@ -96,8 +102,11 @@ pub(crate) async fn enqueue(options: &Options) -> Result<Measured, AnyError> {
 
 /// Stripe events taken in: route found, signature verified, then deduplication, inbox row, event and delivery job in one
 /// commit before each answer. The sender's signing is part of the time.
-pub(crate) async fn ingest(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, false).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn ingest(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, false).await?;
     let (engine, number) = (install.engine.clone(), Arc::new(AtomicU64::new(0)));
     let measured = closed_loop(IN_FLIGHT, options, move || {
         let (engine, number) = (engine.clone(), number.fetch_add(1, Ordering::Relaxed));
@@ -126,8 +135,11 @@ async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
 
 /// The whole way of jobs that do nothing: accepted, claimed, called under the policies, settled, recorded. The clock runs
 /// from the first acceptance until the last settlement; latencies are those of acceptance.
-pub(crate) async fn whole_jobs(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, true).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn whole_jobs(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, true).await?;
     let submitted = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let until = began + options.warm_up + options.time;
