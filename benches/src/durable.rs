@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::jobs::JobCall;
@@ -63,7 +64,11 @@ pub async fn commits(options: &Options) -> Result<Measured, AnyError> {
     Ok(Measured::of(took, options.time))
 }
 
-fn job() -> Result<JobCall, AnyError> {
+/// A job that does nothing.
+///
+/// # Errors
+/// None: its names are well-formed.
+pub fn job() -> Result<JobCall, AnyError> {
     Ok(JobCall {
         connector: "nothing".parse()?,
         operation: "do".to_owned(),
@@ -117,7 +122,11 @@ pub async fn ingest(options: &Options, backend: &Backend) -> Result<Measured, An
     Ok(measured)
 }
 
-async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
+/// A new event as Stripe sends it: its headers and its body.
+///
+/// # Errors
+/// It cannot be signed.
+pub fn stripe_event(number: u64) -> Result<(HeaderMap, Bytes), AnyError> {
     let body = json!({
         "id": format!("evt_{number:016x}"), "object": "event", "type": "invoice.paid", "account": ACCOUNT,
         "created": 1_767_225_600, "livemode": false,
@@ -127,6 +136,11 @@ async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
     let body = Bytes::from(serde_json::to_vec(&body)?);
     let stripe = provider("stripe").ok_or("there is no such provider")?;
     let headers = stripe.sign(&Fixture::new(&body, "unused"), &Secret::new(SECRET.to_owned()), SystemClock.now())?;
+    Ok((headers, body))
+}
+
+async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
+    let (headers, body) = stripe_event(number)?;
     match engine.webhooks().ingest("stripe", None, &headers, body, TraceId::new()).await? {
         Ingress::Accepted(taken) if !taken.duplicate => Ok(()),
         other => Err(format!("a new event was expected: {other:?}").into()),
@@ -146,7 +160,7 @@ pub async fn whole_jobs(options: &Options, backend: &Backend) -> Result<Measured
     let mut callers = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let (engine, workspace) = (install.engine.clone(), install.workspace.clone());
-        let (submitted, called) = (submitted.clone(), install.called.clone());
+        let (submitted, called) = (submitted.clone(), install.done.called.clone());
         callers.spawn(async move {
             let mut took = Vec::new();
             while Instant::now() < until {
@@ -174,7 +188,7 @@ pub async fn whole_jobs(options: &Options, backend: &Backend) -> Result<Measured
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (all, time) = (took.len(), began.elapsed());
-    let called = install.called.load(Ordering::Relaxed);
+    let called = install.done.called.load(Ordering::Relaxed);
     install.end().await?;
     if called < all as u64 {
         return Err(format!("of {all} jobs only {called} ran").into());

@@ -1,11 +1,12 @@
 //! An engine on a disk, with one workspace that has whatever the loads need.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator_connectors::{EgressClient, EgressPolicy, HttpKind};
+use orchestrator_connectors::{EgressClient, EgressPolicy, HttpCallbacks, HttpKind};
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::connector::{
     CallContext, CallError, CallPlan, Connector, ConnectorKind, Idempotency, KindDescription, OperationDescription,
@@ -19,6 +20,7 @@ use orchestrator_core::{Actor, Orchestrator};
 use orchestrator_store_pg::{PgOptions, PgStore};
 use orchestrator_store_sqlite::SqliteStore;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::AnyError;
 use crate::options::Options;
@@ -46,8 +48,8 @@ pub struct Install {
     pub engine: Orchestrator,
     /// Its workspace.
     pub workspace: WorkspaceId,
-    /// Calls that the connector `nothing` has had.
-    pub called: Arc<AtomicU64>,
+    /// What the connector `nothing` has had.
+    pub done: Done,
     folder: tempfile::TempDir,
 }
 
@@ -65,17 +67,27 @@ impl Install {
     /// # Errors
     /// It does not start.
     pub async fn on(backend: &Backend, options: &Options, upstream: &str, worker: bool) -> Result<Self, AnyError> {
+        let worker = worker.then(WorkerOptions::default);
+        let install = Self::again(backend, options, worker).await?;
+        set_up(&install.engine, &install.workspace, upstream).await?;
+        Ok(install)
+    }
+
+    /// An engine on what is there, set up before or not at all.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn again(backend: &Backend, options: &Options, worker: Option<WorkerOptions>) -> Result<Self, AnyError> {
         let folder = tempfile::tempdir_in(&options.dir)?;
-        let (called, workspace) = (Arc::<AtomicU64>::default(), "bench-dev".parse()?);
+        let (done, workspace) = (Done::default(), "bench-dev".parse()?);
         let store: Arc<dyn Store> = match backend {
             Backend::Sqlite => {
                 Arc::new(SqliteStore::open(folder.path().join("bench.db"), SystemClock::shared()).await?)
             }
             Backend::Postgres { url } => Arc::new(PgStore::open(PgOptions::parse(url)?).await?),
         };
-        let engine = engine(store, called.clone(), worker).await?;
-        set_up(&engine, &workspace, upstream).await?;
-        Ok(Self { engine, workspace, called, folder })
+        let engine = engine(store, done.clone(), worker).await?;
+        Ok(Self { engine, workspace, done, folder })
     }
 
     /// Stops it and removes what it kept.
@@ -88,21 +100,30 @@ impl Install {
     }
 }
 
-async fn engine(store: Arc<dyn Store>, called: Arc<AtomicU64>, worker: bool) -> Result<Orchestrator, AnyError> {
+async fn engine(store: Arc<dyn Store>, done: Done, worker: Option<WorkerOptions>) -> Result<Orchestrator, AnyError> {
     let egress = EgressClient::new(EgressPolicy::new(vec!["127.0.0.0/8".parse()?]))?;
     let builder = Orchestrator::builder()
         .environment("dev")
         .store(store)
-        .connector(HttpKind::new(egress))
-        .connector(Nothing(called))
+        .connector(HttpKind::new(egress.clone()))
+        .callbacks(Arc::new(HttpCallbacks::new(egress)))
+        .connector(Nothing(done))
         .env(EnvSecrets::with_lookup(|_| Some(SECRET.to_owned())));
-    let builder = if worker { builder.worker(WorkerOptions::default()) } else { builder };
+    let builder = match worker {
+        Some(worker) => builder.worker(worker),
+        None => builder,
+    };
     Ok(builder.build().await?)
 }
 
-/// Every policy works; none of them limits.
-async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &str) -> Result<(), AnyError> {
+/// Makes a workspace in which every policy works and none of them limits.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &str) -> Result<(), AnyError> {
     let actor = Actor::program("bench");
+    // One account is of one workspace.
+    let account = if workspace.as_str() == "bench-dev" { ACCOUNT.to_owned() } else { format!("acct_{workspace}") };
     engine.workspaces().create(&actor, &WorkspaceRequest { name: workspace.clone(), template: None }).await?;
     let config: WorkspaceConfig = serde_json::from_value(json!({
         "policies": {"default": {
@@ -116,7 +137,7 @@ async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &str) 
         "secret_refs": {"secret": {"source": "env", "key": "BENCH_DEV_SECRET"}},
         "callbacks": {"product": {"url": upstream, "signing_secret": "secret"}},
         "webhook_routes": {
-            "stripe": {"provider": "stripe", "account": ACCOUNT, "signing_secret": "secret", "callback": "product"},
+            "stripe": {"provider": "stripe", "account": account, "signing_secret": "secret", "callback": "product"},
         },
     }))?;
     let request = ConfigRequest { config, message: "what the loads need".to_owned(), activate: None };
@@ -124,8 +145,17 @@ async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &str) 
     Ok(())
 }
 
-/// A kind that does nothing, at once.
-struct Nothing(Arc<AtomicU64>);
+/// What the connector `nothing` has had.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// How many calls.
+    pub called: Arc<AtomicU64>,
+    /// When each began whose input has a number `n`.
+    pub began: Arc<Mutex<HashMap<u64, Instant>>>,
+}
+
+/// A kind that does nothing, at once; for ever if its input has `hang`.
+struct Nothing(Done);
 
 impl ConnectorKind for Nothing {
     fn describe(&self) -> KindDescription {
@@ -155,8 +185,14 @@ impl Connector for Nothing {
         Ok(CallPlan { idempotent: true })
     }
 
-    async fn call(&self, _: &CallContext, _: &str, _: &Value) -> Result<Value, CallError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    async fn call(&self, _: &CallContext, _: &str, input: &Value) -> Result<Value, CallError> {
+        if input.get("hang").is_some() {
+            std::future::pending::<()>().await;
+        }
+        if let Some(number) = input.get("n").and_then(Value::as_u64) {
+            self.0.began.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Instant::now());
+        }
+        self.0.called.fetch_add(1, Ordering::Relaxed);
         Ok(json!({"done": true}))
     }
 }

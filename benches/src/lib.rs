@@ -1,10 +1,13 @@
 //! What the benchmarks share: an install on a backend of choice, callers in a closed loop, rounds and their report.
 
+pub mod calls;
 pub mod durable;
 pub mod install;
 pub mod measure;
 pub mod options;
+pub mod queue;
 pub mod report;
+pub mod wire;
 
 /// Any error: a benchmark that cannot run says why and ends.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;

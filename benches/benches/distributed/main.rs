@@ -8,7 +8,7 @@
 use orchestrator_benches::install::Backend;
 use orchestrator_benches::options::Options;
 use orchestrator_benches::report::Report;
-use orchestrator_benches::{AnyError, durable};
+use orchestrator_benches::{AnyError, calls, durable, queue};
 use orchestrator_conformance::servers::PostgresServer;
 
 fn main() -> Result<(), AnyError> {
@@ -24,6 +24,12 @@ async fn run(options: &Options) -> Result<(), AnyError> {
         report.take("accepted", 64, durable::enqueue(options, &fresh()).await?);
         report.take("webhooks", 64, durable::ingest(options, &fresh()).await?);
         report.take("whole jobs", 64, durable::whole_jobs(options, &fresh()).await?);
+        let stage = calls::Stage::on(&fresh(), options, false).await?;
+        report.take("POST /jobs", 64, stage.jobs(64).await?);
+        report.take("POST /webhooks/stripe", 64, stage.webhooks(64).await?);
+        stage.strike().await;
+        report.take("drain", 1, queue::drain(options, &fresh(), 20_000, 1).await?);
+        report.take("latency", 1, queue::start_latency(options, &fresh(), 200).await?);
     }
     report.print(options.json)
 }

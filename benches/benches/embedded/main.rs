@@ -10,14 +10,12 @@
 
 #![allow(clippy::print_stdout, reason = "a program that tells what it measured")]
 
-mod calls;
-
 use orchestrator_benches::measure::Measured;
 use orchestrator_benches::options::Options;
 use orchestrator_benches::report::Report;
 
 use orchestrator_benches::install::Backend;
-use orchestrator_benches::{AnyError, durable};
+use orchestrator_benches::{AnyError, calls, durable};
 
 fn main() -> Result<(), AnyError> {
     let options = Options::read(std::env::args().skip(1), env!("CARGO_TARGET_TMPDIR"))?;
