@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
-use crate::queue::{JobQueue, Link};
+use crate::queue::{ConfigNotices, JobQueue, Link};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -86,6 +86,7 @@ pub struct Builder {
     payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
     queue: Option<Arc<dyn JobQueue>>,
+    notices: Option<Arc<dyn ConfigNotices>>,
 }
 
 impl Builder {
@@ -193,6 +194,13 @@ impl Builder {
         self
     }
 
+    /// How nodes tell each other that a config changed. Without it they see it within half a second.
+    #[must_use]
+    pub fn config_notices(mut self, notices: Arc<dyn ConfigNotices>) -> Self {
+        self.notices = Some(notices);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -290,7 +298,10 @@ impl Builder {
             });
         }
         engine.tasks.spawn(retention::rest(engine.clone()));
-        engine.tasks.spawn(retention::follow(engine.clone(), epoch));
+        if let Some(notices) = &self.notices {
+            engine.tasks.spawn(retention::announce(engine.clone(), notices.clone()));
+        }
+        engine.tasks.spawn(retention::follow(engine.clone(), epoch, self.notices));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));
         engine.tasks.spawn(secrets::watch(engine.clone()));

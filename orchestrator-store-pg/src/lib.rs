@@ -30,6 +30,6 @@ mod session;
 mod store;
 mod text;
 
-pub use open::OpenError;
+pub use open::{Inspection, OpenError};
 pub use options::PgOptions;
 pub use store::PgStore;

@@ -60,6 +60,12 @@ impl PgOptions {
         self
     }
 
+    /// How many connections the store keeps at most.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections
+    }
+
     /// How long one statement may take; 20 s if nothing is said.
     #[must_use]
     pub fn statement_timeout(mut self, longest: Duration) -> Self {

@@ -77,9 +77,8 @@ async fn look(conn: &mut PgConnection, migrator: &Migrator) -> Result<Standing, 
     const THERE: &str = "SELECT to_regclass('orchestrator._sqlx_migrations') IS NOT NULL";
     const APPLIED: &str = "SELECT version, success, checksum FROM orchestrator._sqlx_migrations ORDER BY version";
     let mut applied = BTreeMap::new();
-    if sqlx::query_scalar::<_, bool>(THERE).fetch_one(&mut *conn).await.map_err(OpenError::of)? {
-        let rows: Vec<(i64, bool, Vec<u8>)> =
-            sqlx::query_as(APPLIED).fetch_all(&mut *conn).await.map_err(OpenError::of)?;
+    if sqlx::query_scalar::<_, bool>(THERE).fetch_one(&mut *conn).await.map_err(unread)? {
+        let rows: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(APPLIED).fetch_all(&mut *conn).await.map_err(unread)?;
         applied.extend(rows.into_iter().map(|(version, success, checksum)| (version, (success, checksum))));
     }
     let known: BTreeMap<i64, &Migration> = migrator.iter().map(|migration| (migration.version, migration)).collect();
@@ -95,6 +94,14 @@ async fn look(conn: &mut PgConnection, migrator: &Migrator) -> Result<Standing, 
         }
     }
     Ok(if missing.is_empty() { Standing::Current } else { Standing::Behind(missing) })
+}
+
+/// Who may not read the schema that is there does not belong to the application's role.
+fn unread(error: sqlx::Error) -> OpenError {
+    match OpenError::of(error) {
+        OpenError::MayNotMigrate => OpenError::NoRole,
+        other => other,
+    }
 }
 
 /// The migrations that the database has not had.

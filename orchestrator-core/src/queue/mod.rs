@@ -10,9 +10,11 @@
 mod hint;
 mod link;
 mod memory;
+mod notices;
 mod port;
 
 pub use hint::JobHint;
 pub(crate) use link::Link;
 pub use memory::MemoryQueue;
+pub use notices::ConfigNotices;
 pub use port::{Finding, JobQueue, Level, QueueAway, Take};
