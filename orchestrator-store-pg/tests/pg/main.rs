@@ -73,3 +73,4 @@ impl StoreHarness for Databases {
 }
 
 orchestrator_conformance::store_conformance!(Databases::new());
+orchestrator_conformance::store_conformance_under_faults!(Databases::new());
