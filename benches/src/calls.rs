@@ -178,13 +178,31 @@ impl Stage {
 }
 
 /// A new Stripe event, signed, as it is sent.
-fn wire_event(number: u64) -> Result<Bytes, AnyError> {
+pub(crate) fn wire_event(number: u64) -> Result<Bytes, AnyError> {
     let (headers, body) = stripe_event(number)?;
     let mut head = "content-type: application/json\r\n".to_owned();
     for (name, value) in &headers {
         head.push_str(&format!("{name}: {}\r\n", value.to_str()?));
     }
     Ok(wire::request("/webhooks/stripe", &head, &body))
+}
+
+/// An install's API on a port.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    end: CancellationToken,
+}
+
+impl Served {
+    pub(crate) async fn start(install: &Install) -> Result<Self, AnyError> {
+        let end = CancellationToken::new();
+        let url = start_server(install, &end).await?;
+        Ok(Self { address: url.trim_start_matches("http://").parse()?, end })
+    }
+
+    pub(crate) fn end(&self) {
+        self.end.cancel();
+    }
 }
 
 fn request() -> Result<ExecuteRequest, AnyError> {
@@ -237,8 +255,11 @@ async fn start_server(install: &Install, end: &CancellationToken) -> Result<Stri
 
 /// A token as a product gets it.
 async fn token(install: &Install, client: &reqwest::Client, server: &str) -> Result<String, AnyError> {
-    let request =
-        IdentityRequest { name: "svc:bench".parse()?, scopes: vec![scope::EXECUTE.to_owned()], public_key: None };
+    let request = IdentityRequest {
+        name: "svc:bench".parse()?,
+        scopes: vec![scope::EXECUTE.to_owned(), scope::JOBS_WRITE.to_owned()],
+        public_key: None,
+    };
     let identity = install.engine.identities().create(&Actor::program("bench"), &install.workspace, &request).await?;
     let secret = identity.client_secret.ok_or("an identity without a key has a secret")?;
     let form = [

@@ -17,6 +17,7 @@ use orchestrator_core::store::Store;
 use orchestrator_core::types::{ConfigRequest, FieldError, Name, WorkspaceConfig, WorkspaceId, WorkspaceRequest};
 use orchestrator_core::worker::WorkerOptions;
 use orchestrator_core::{Actor, Orchestrator};
+use orchestrator_queue_redis::{RedisOptions, RedisParts, RedisQueue};
 use orchestrator_store_pg::{PgOptions, PgStore};
 use orchestrator_store_sqlite::SqliteStore;
 use serde_json::{Value, json};
@@ -39,6 +40,13 @@ pub enum Backend {
     Postgres {
         /// Its URL.
         url: String,
+    },
+    /// The same, with Redis for hints and limits.
+    PostgresRedis {
+        /// The database's URL.
+        url: String,
+        /// The URL of a Redis.
+        redis: String,
     },
 }
 
@@ -84,9 +92,17 @@ impl Install {
             Backend::Sqlite => {
                 Arc::new(SqliteStore::open(folder.path().join("bench.db"), SystemClock::shared()).await?)
             }
-            Backend::Postgres { url } => Arc::new(PgStore::open(PgOptions::parse(url)?).await?),
+            Backend::Postgres { url } | Backend::PostgresRedis { url, .. } => {
+                Arc::new(PgStore::open(PgOptions::parse(url)?).await?)
+            }
         };
-        let engine = engine(store, done.clone(), worker).await?;
+        let redis = match backend {
+            Backend::PostgresRedis { redis, .. } => {
+                Some(RedisQueue::connect(&RedisOptions::parse(redis, "dev")?).await?)
+            }
+            _ => None,
+        };
+        let engine = engine(store, redis, done.clone(), worker).await?;
         Ok(Self { engine, workspace, done, folder })
     }
 
@@ -100,7 +116,12 @@ impl Install {
     }
 }
 
-async fn engine(store: Arc<dyn Store>, done: Done, worker: Option<WorkerOptions>) -> Result<Orchestrator, AnyError> {
+async fn engine(
+    store: Arc<dyn Store>,
+    redis: Option<RedisParts>,
+    done: Done,
+    worker: Option<WorkerOptions>,
+) -> Result<Orchestrator, AnyError> {
     let egress = EgressClient::new(EgressPolicy::new(vec!["127.0.0.0/8".parse()?]))?;
     let builder = Orchestrator::builder()
         .environment("dev")
@@ -109,6 +130,10 @@ async fn engine(store: Arc<dyn Store>, done: Done, worker: Option<WorkerOptions>
         .callbacks(Arc::new(HttpCallbacks::new(egress)))
         .connector(Nothing(done))
         .env(EnvSecrets::with_lookup(|_| Some(SECRET.to_owned())));
+    let builder = match redis {
+        Some(redis) => builder.queue(redis.queue).token_leases(redis.limits).config_notices(redis.notices),
+        None => builder,
+    };
     let builder = match worker {
         Some(worker) => builder.worker(worker),
         None => builder,

@@ -1,7 +1,7 @@
 //! Jobs that do nothing: how many are run a second, and how soon one starts.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use orchestrator_core::types::{TraceId, WorkspaceId};
@@ -11,10 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::AnyError;
+use crate::calls::{Served, wire_event};
 use crate::durable::job;
 use crate::install::{Backend, Install, set_up};
 use crate::measure::{Measured, rate};
 use crate::options::Options;
+use crate::product::Product;
+use crate::wire::Wire;
 
 /// Nothing listens here, and nothing is called.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -74,6 +77,16 @@ pub async fn drain(options: &Options, backend: &Backend, jobs: usize, over: usiz
     rest(options, backend, jobs).await
 }
 
+/// Accepts jobs on an install that is set up.
+///
+/// # Errors
+/// They are not accepted.
+pub async fn add(options: &Options, backend: &Backend, jobs: usize) -> Result<(), AnyError> {
+    let filler = Install::again(backend, options, None).await?;
+    fill(&filler, std::slice::from_ref(&filler.workspace), jobs).await?;
+    filler.end().await
+}
+
 /// Runs whatever waits.
 ///
 /// # Errors
@@ -97,6 +110,55 @@ pub async fn rest(options: &Options, backend: &Backend, jobs: usize) -> Result<M
     let time = began.elapsed();
     install.end().await?;
     Ok(Measured { per_second: rate(jobs, time), p50: Duration::ZERO, p99: Duration::ZERO })
+}
+
+/// Webhooks that are verified, taken in, and delivered to a product on this machine: how many deliveries a second, while
+/// `in_flight` senders stay at most so many ahead that nothing piles up.
+///
+/// # Errors
+/// A webhook is refused, or nothing is delivered.
+pub async fn deliveries(options: &Options, backend: &Backend, in_flight: usize) -> Result<Measured, AnyError> {
+    const AHEAD: u64 = 2_000;
+    let product = Product::listen().await?;
+    let filler = Install::on(backend, options, &product.url, false).await?;
+    filler.end().await?;
+    let install = Install::again(backend, options, Some(worker())).await?;
+    let server = Served::start(&install).await?;
+    let sent = Arc::new(AtomicU64::new(0));
+    let from = Instant::now() + options.warm_up;
+    let until = from + options.time;
+    let mut senders = JoinSet::new();
+    for _ in 0..in_flight {
+        let (sent, delivered, address) = (sent.clone(), product.delivered.clone(), server.address);
+        senders.spawn(async move {
+            let mut wire = Wire::connect(address).await?;
+            while Instant::now() < until {
+                if sent.load(Ordering::Relaxed) > delivered.load(Ordering::Relaxed) + AHEAD {
+                    sleep(Duration::from_millis(1)).await;
+                    continue;
+                }
+                let (status, body) = wire.call(&wire_event(sent.fetch_add(1, Ordering::Relaxed))?).await?;
+                if status != 200 {
+                    return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+                }
+            }
+            Ok::<_, AnyError>(())
+        });
+    }
+    sleep_until(from).await;
+    let before = product.delivered.load(Ordering::Relaxed);
+    sleep_until(until).await;
+    let delivered = product.delivered.load(Ordering::Relaxed) - before;
+    while let Some(sender) = senders.join_next().await {
+        sender??;
+    }
+    server.end();
+    install.end().await?;
+    if delivered == 0 {
+        return Err("nothing is delivered".into());
+    }
+    let delivered = usize::try_from(delivered)?;
+    Ok(Measured { per_second: rate(delivered, options.time), p50: Duration::ZERO, p99: Duration::ZERO })
 }
 
 /// From the call that accepts a job until it starts, at so many a second.
