@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
-use crate::queue::{ConfigNotices, JobQueue, Link};
+use crate::queue::{ConfigNotices, JobQueue, Link, SeenKeys};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -87,6 +87,7 @@ pub struct Builder {
     leases: Option<Arc<dyn TokenLeases>>,
     queue: Option<Arc<dyn JobQueue>>,
     notices: Option<Arc<dyn ConfigNotices>>,
+    seen_keys: Option<Arc<dyn SeenKeys>>,
 }
 
 impl Builder {
@@ -201,6 +202,14 @@ impl Builder {
         self
     }
 
+    /// Where nodes remember which idempotency keys were used lately. Without it a repeated request takes the way of a new one,
+    /// and is answered at its end.
+    #[must_use]
+    pub fn seen_keys(mut self, keys: Arc<dyn SeenKeys>) -> Self {
+        self.seen_keys = Some(keys);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -263,6 +272,7 @@ impl Builder {
             states: PolicyStates::new(keeper),
             hub,
             queue,
+            seen_keys: self.seen_keys,
             recorder,
             notices: Notices::default(),
             worker: WorkerStats::default(),

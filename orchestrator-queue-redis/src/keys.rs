@@ -1,7 +1,8 @@
 //! The names of keys. All of one workspace share a hash tag, and so a slot of a cluster.
 
 use orchestrator_core::policy::rate_limit::lease::LimitKey;
-use orchestrator_core::types::WorkspaceId;
+use orchestrator_core::store::KeyRoute;
+use orchestrator_core::types::{IdempotencyKey, WorkspaceId};
 
 /// How keys and channels are named.
 #[derive(Debug, Clone)]
@@ -49,11 +50,7 @@ impl Keys {
 
     /// The number of the shard that a workspace is in.
     pub(crate) fn shard_of(&self, workspace: &WorkspaceId) -> usize {
-        // FNV-1a: the same on every node and in every version.
-        let hash = workspace
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = fnv(0xcbf2_9ce4_8422_2325, workspace.as_str());
         usize::try_from(hash % u64::from(self.shards)).unwrap_or_default()
     }
 
@@ -62,10 +59,21 @@ impl Keys {
         format!("{}:{{{}/{}}}:limit:{kind}:{}", self.prefix, self.environment, limit.workspace, limit.target)
     }
 
+    /// Of an idempotency key, which is not told itself. That two have the same hash costs a read.
+    pub(crate) fn seen(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) -> String {
+        let (one, other) = (fnv(0xcbf2_9ce4_8422_2325, key.as_str()), fnv(0x9ae1_6a3b_2f90_404f, key.as_str()));
+        format!("{}:{{{}/{workspace}}}:seen:{}:{one:016x}{other:016x}", self.prefix, self.environment, route.as_str())
+    }
+
     /// Of the install: its nodes, what is written to see whether anything can be.
     pub(crate) fn install(&self, key: &str) -> String {
         format!("{}:{{{}}}:{key}", self.prefix, self.environment)
     }
+}
+
+/// FNV-1a: the same on every node and in every version.
+fn fnv(begin: u64, text: &str) -> u64 {
+    text.bytes().fold(begin, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::notices::RedisNotices;
 use crate::options::RedisOptions;
 use crate::place::{Away, Line, Place};
 use crate::scripts;
+use crate::seen::RedisSeenKeys;
 use crate::turns::{Popped, Turns};
 
 /// So many hints go in one call.
@@ -71,6 +72,8 @@ pub struct RedisParts {
     pub limits: Arc<RedisLimits>,
     /// Notices of changed configs.
     pub notices: Arc<RedisNotices>,
+    /// Which idempotency keys were used lately.
+    pub seen_keys: Arc<RedisSeenKeys>,
 }
 
 /// Hints in Redis.
@@ -118,7 +121,8 @@ impl RedisQueue {
         };
         Ok(RedisParts {
             queue: Arc::new(Self { inner: Arc::new(inner), ear: ear.clone() }),
-            limits: Arc::new(RedisLimits::new(place.clone(), keys)),
+            limits: Arc::new(RedisLimits::new(place.clone(), keys.clone())),
+            seen_keys: Arc::new(RedisSeenKeys::new(place.clone(), keys)),
             notices: Arc::new(RedisNotices::new(place, channels, ear)),
         })
     }

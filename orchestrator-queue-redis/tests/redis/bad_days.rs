@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use orchestrator_conformance::servers::{RedisOptions as ServerOptions, RedisServer, Stop};
-use orchestrator_core::queue::{JobHint, JobQueue, Take};
+use orchestrator_core::queue::{JobHint, JobQueue, SeenKeys, Take};
+use orchestrator_core::store::KeyRoute;
 use orchestrator_core::types::{JobId, Timestamp};
 use orchestrator_core::worker::WorkerOptions;
 use serde_json::json;
@@ -291,4 +292,37 @@ async fn inv_22_answers_reach_whom_they_are_for_however_many_calls_are_cut() {
         };
         assert!(taken.iter().all(|hint| !full.contains(&hint.workspace)), "an answer of another call");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_08_a_key_that_one_node_used_is_known_to_another_and_a_hung_redis_holds_nobody_up() {
+    let world = World::new(json!({})).await;
+    let (one, other) = (world.node(None).await, world.node(None).await);
+    world.import(&one, &world.shop).await;
+    let key: orchestrator_core::types::IdempotencyKey = "a-canary-of-a-key".parse().unwrap();
+    let submit = async |node: &Node, hash: u8| {
+        let jobs = vec![crate::world::job(json!({"number": 1}))];
+        let idempotency = Some((key.clone(), [hash; 32]));
+        let trace = orchestrator_core::types::TraceId::new();
+        node.engine.jobs().submit(&world.shop, jobs, idempotency, trace, Some("/jobs")).await
+    };
+    let first = submit(&one, 1).await.unwrap();
+    let seen = async || other.redis.seen_keys.seen(&world.shop, KeyRoute::Jobs, &key).await;
+    let until = Instant::now() + BACK;
+    while !seen().await {
+        assert!(Instant::now() < until, "the other never hears of it");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!other.redis.seen_keys.seen(&world.shop, KeyRoute::Execute, &key).await);
+    assert!(!world.to_server(|server| server.command(&["keys", "*"])).await.contains("canary"));
+    let again = submit(&other, 1).await.unwrap();
+    assert!(again.replayed && again.jobs[0].id == first.jobs[0].id);
+    assert_eq!(submit(&other, 2).await.unwrap_err().code(), "idempotency_mismatch");
+    world.to_server(RedisServer::pause).await;
+    let started = Instant::now();
+    for _ in 0..50 {
+        assert!(submit(&other, 1).await.unwrap().replayed, "the store knows");
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?} for fifty", started.elapsed());
+    world.to_server(RedisServer::resume).await;
 }

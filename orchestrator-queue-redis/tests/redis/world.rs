@@ -74,7 +74,8 @@ impl World {
             .env(EnvSecrets::with_lookup(|_| None))
             .queue(redis.queue.clone())
             .token_leases(redis.limits.clone())
-            .config_notices(redis.notices.clone());
+            .config_notices(redis.notices.clone())
+            .seen_keys(redis.seen_keys.clone());
         let builder = match worker {
             Some(options) => builder.worker(options),
             None => builder,
