@@ -86,7 +86,8 @@ pub enum OpenError {
 impl OpenError {
     /// What an error of the driver means to whoever opens the store.
     pub(crate) fn of(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
         match code.as_deref() {
             Some("28P01" | "28000") => Self::Refused,
             Some("3D000") => Self::UnknownDatabase,

@@ -177,6 +177,18 @@ fn a_node_needs_no_more_than_the_role_of_the_application() {
 }
 
 #[test]
+fn the_owner_of_the_database_migrates_it_without_being_a_superuser() {
+    let server = PostgresServer::start();
+    server.sql(&server.url(), "create role owner login createrole password 'plain'");
+    server.sql(&server.url(), "create database owned owner owner");
+    let install = Install::on(&format!("postgres://owner:plain@127.0.0.1:{}/owned", server.port()));
+    assert!(install.run(&["migrate"]).well().contains("0001_schema"));
+    let node = install.serve();
+    node.run(&["workspace", "create", "shop-dev"]).well();
+    assert_eq!(get(&node.ops, "/readyz").0, 200);
+}
+
+#[test]
 fn tokens_are_made_beside_a_node_without_migrating_anything() {
     let url = PostgresServer::shared().fresh_database();
     let install = Install::on(&url);
