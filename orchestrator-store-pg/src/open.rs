@@ -104,6 +104,8 @@ impl OpenError {
 
     fn connecting(options: &PgOptions, error: sqlx::Error) -> Self {
         match error {
+            // What a certificate is refused for comes as an error of the connection.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Tls(error.into()),
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
                 Self::Unreachable { place: options.place(), source: error.into() }
             }
