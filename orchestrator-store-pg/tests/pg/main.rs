@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod failures;
+mod fixture;
+mod nodes;
+mod opening;
+mod partitions;
+mod tenancy;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,3 +73,4 @@ impl StoreHarness for Databases {
 }
 
 orchestrator_conformance::store_conformance!(Databases::new());
+orchestrator_conformance::store_conformance_under_faults!(Databases::new());
