@@ -3,6 +3,8 @@
 -- Locks are always taken in one order, so that nobody waits in a circle: idempotency keys and inbox entries, ordering keys,
 -- rows of the queue, heads of audit chains, counters of events; each sorted. The counters come last: they are what
 -- transactions of one workspace wait for, and held for the least time.
+--
+-- In PL/pgSQL, which keeps its plans: a function in SQL that writes is planned anew at each call.
 
 CREATE TYPE new_event AS (
   op        integer,  -- the caller's, counted from 1
@@ -69,7 +71,9 @@ CREATE TYPE ready_job AS (
 
 -- Appends events in their order. The counter is taken in the transaction of what they tell, so numbers become visible in
 -- order and without holes.
-CREATE FUNCTION append_events(p_events new_event[], p_now bigint) RETURNS void LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION append_events(p_events new_event[], p_now bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
   WITH told AS (
     SELECT e.workspace, e.kind, e.subject, e.trace, e.data,
       row_number() OVER (PARTITION BY e.workspace ORDER BY e.place) AS place
@@ -84,28 +88,34 @@ CREATE FUNCTION append_events(p_events new_event[], p_now bigint) RETURNS void L
   )
   INSERT INTO events (workspace, number, time, kind, subject, trace, data)
   SELECT t.workspace, c.events - s.size + t.place, p_now, t.kind, t.subject, t.trace, t.data
-  FROM told t JOIN counted c ON c.workspace = t.workspace JOIN sizes s ON s.workspace = t.workspace
+  FROM told t JOIN counted c ON c.workspace = t.workspace JOIN sizes s ON s.workspace = t.workspace;
+END
 $$;
 
 -- Whoever changes which job of an ordering key may run holds the key until the commit. Keys share 1,024 locks.
-CREATE FUNCTION lock_keys(p_workspaces text[], p_keys text[]) RETURNS void LANGUAGE sql VOLATILE AS $$
-  SELECT count(pg_advisory_xact_lock(1869771875, k.slot)) FROM (
-    SELECT DISTINCT hashtext(workspace || chr(1) || key) & 1023 AS slot
-    FROM unnest(p_workspaces, p_keys) AS k (workspace, key) ORDER BY slot
-  ) k
+CREATE FUNCTION lock_keys(p_workspaces text[], p_keys text[]) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(1869771875, k.slot) FROM (
+    SELECT DISTINCT hashtext(n.workspace || chr(1) || n.key) & 1023 AS slot
+    FROM unnest(p_workspaces, p_keys) AS n (workspace, key) ORDER BY slot
+  ) k;
+END
 $$;
 
 -- Lets the first unfinished job of each key go, if none of it runs, and leaves every other held.
 CREATE FUNCTION release_keys(p_workspaces text[], p_keys text[], p_now bigint) RETURNS SETOF ready_job
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN QUERY
   UPDATE queue q SET state = CASE WHEN q.run_at <= p_now THEN 1 ELSE 0 END, run_at = greatest(q.run_at, p_now)
-  FROM (SELECT DISTINCT workspace, key FROM unnest(p_workspaces, p_keys) AS k (workspace, key)) k
+  FROM (SELECT DISTINCT n.workspace, n.key FROM unnest(p_workspaces, p_keys) AS n (workspace, key)) k
   CROSS JOIN LATERAL (
     SELECT f.workspace, f.id FROM queue f WHERE f.workspace = k.workspace AND f.ordering_key = k.key ORDER BY f.seq LIMIT 1
   ) first
   WHERE q.workspace = first.workspace AND q.id = first.id AND q.state = 2
     AND NOT EXISTS (SELECT FROM queue r WHERE r.workspace = k.workspace AND r.ordering_key = k.key AND r.state = 3)
-  RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at, q.lost_leases > 0
+  RETURNING q.workspace, q.id, q.lane, q.priority, q.run_at, q.lost_leases > 0;
+END
 $$;
 
 -- Writes jobs that are not there yet, in their order. Answers those that were written; `ready` are those that may have become

@@ -42,19 +42,27 @@ CREATE FUNCTION queued_jobs(p_workspaces text[], p_ids uuid[]) RETURNS SETOF who
 $$;
 
 -- Makes jobs ready whose time has come. Answers how many.
-CREATE FUNCTION wake(p_now bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION wake(p_now bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_woken bigint;
+BEGIN
   WITH due AS (
     SELECT q.workspace, q.id FROM queue q WHERE q.state = 0 AND q.run_at <= p_now
     ORDER BY q.run_at LIMIT 2000 FOR UPDATE SKIP LOCKED
   ), woken AS (
     UPDATE queue q SET state = 1 FROM due d WHERE q.workspace = d.workspace AND q.id = d.id RETURNING 1
   )
-  SELECT count(*) FROM woken
+  SELECT count(*) INTO v_woken FROM woken;
+  RETURN v_woken;
+END
 $$;
 
 -- Of these jobs, those that may run now and that nobody else is taking: put under a lease, the attempt and the fence counted.
 CREATE FUNCTION take_jobs(p_workspaces text[], p_ids uuid[], p_quarantine boolean, p_owner text, p_until bigint)
-RETURNS TABLE (workspace text, id uuid, lane text) LANGUAGE sql VOLATILE AS $$
+RETURNS TABLE (workspace text, id uuid, lane text) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH free AS (
     SELECT q.ctid AS place FROM unnest(p_workspaces, p_ids) AS c (workspace, id)
     JOIN queue q ON q.workspace = c.workspace AND q.id = c.id
@@ -63,7 +71,8 @@ RETURNS TABLE (workspace text, id uuid, lane text) LANGUAGE sql VOLATILE AS $$
   -- What is locked stays where it lies.
   UPDATE queue q SET state = 3, attempt = q.attempt + 1, fence = q.fence + 1, owner = p_owner, lease_until = p_until
   FROM free f WHERE q.ctid = f.place
-  RETURNING q.workspace, q.id, q.lane
+  RETURNING q.workspace, q.id, q.lane;
+END
 $$;
 
 -- Up to `p_max` workspaces with ready jobs, from after `p_after` on, then from the beginning to it: by jumping from one to

@@ -114,11 +114,14 @@ impl OpenError {
     }
 }
 
-/// What each connection is told first. A commit is on disk before it is acknowledged, whatever the database's default is.
+/// What each connection is told first. A commit is on disk before it is acknowledged, whatever the database's default is. Every
+/// statement is written to walk along an index: plans are made once, and a table that was empty then must not be read whole later.
 const SESSION: &str = "SELECT set_config('search_path', 'orchestrator', false), \
     set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
     set_config('idle_in_transaction_session_timeout', '60s', false), set_config('jit', 'off', false), \
     set_config('client_min_messages', 'warning', false), \
+    set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false), \
+    set_config('enable_bitmapscan', 'off', false), \
     set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
       ELSE current_setting('synchronous_commit') END, false)";
 const ROLE: &str = "SET ROLE orchestrator_app";

@@ -27,7 +27,7 @@ const RESCUE: Duration = Duration::from_secs(5);
 const RESCUED: usize = 500;
 /// So often a job that lost a lease is looked for, to be run alone.
 const QUARANTINE: Duration = Duration::from_secs(1);
-const CLAIMED: usize = 64;
+const CLAIMED: usize = 256;
 /// So soon it is looked again for what is due and was not to be had.
 const DUE: Duration = Duration::from_millis(50);
 
