@@ -28,6 +28,7 @@ use crate::secrets::{
 use crate::store::{
     CommitError, ControlChange, ControlStore, Deadline, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
 };
+use crate::store_time::StoreTime;
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
 use crate::{retention, secrets};
@@ -203,6 +204,7 @@ impl Builder {
         }
         // Before anything is read: what changes from now on is noticed.
         let (epoch, _) = store.changed_since(u64::MAX).await?;
+        let store_time = Arc::new(StoreTime::of(store.as_ref()).await?);
         let hub = Arc::new(Hub::default());
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
@@ -235,6 +237,7 @@ impl Builder {
             node: Uuid::now_v7().to_string(),
             store,
             clock,
+            store_time,
             kinds,
             checks: RunningChecks::default(),
             callbacks: self.callbacks,
@@ -256,6 +259,7 @@ impl Builder {
         let stopping = engine.stopping.clone();
         engine.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = recording => {}
                 () = stopping.cancelled() => {}
             }
@@ -264,6 +268,7 @@ impl Builder {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {
                 tokio::select! {
+                    biased;
                     () = fetching => {}
                     () = stopping.cancelled() => {}
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use orchestrator_types::{RetentionConfig, WorkspaceId};
 use tokio::time::sleep;
 
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::payload;
@@ -23,6 +24,8 @@ const TOMBSTONES: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Jobs that ended are kept like the request log, and at least so long: their answers are kept for idempotency keys.
 const JOBS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(5 * 60);
+/// Each so many rounds of the one that follows changes, the store is asked for its time.
+const TIME: u32 = 10;
 const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// Sweeps from time to time until the engine stops.
@@ -30,6 +33,7 @@ pub(crate) async fn sweep(engine: Arc<Engine>) {
     let mut round: u32 = 0;
     loop {
         tokio::select! {
+            biased;
             () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -65,7 +69,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> R
         Err(Error::NotFound { .. }) => RetentionConfig::default(),
         Err(error) => return Err(error),
     };
-    let now = engine.clock.now();
+    let now = engine.store_time.now();
     let days = |days: u32| now.before(DAY * days);
     let sweep = Sweep {
         workspace: workspace.clone(),
@@ -86,6 +90,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> R
 pub(crate) async fn rest(engine: Arc<Engine>) {
     loop {
         tokio::select! {
+            biased;
             () = sleep(IDLE.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -98,6 +103,7 @@ pub(crate) async fn rest(engine: Arc<Engine>) {
 pub(crate) async fn summaries(engine: Arc<Engine>) {
     loop {
         tokio::select! {
+            biased;
             () = sleep(SUMMARIES) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -109,10 +115,17 @@ pub(crate) async fn summaries(engine: Arc<Engine>) {
     }
 }
 
-/// Forgets what other nodes changed, within half a second, until the engine stops.
+/// Forgets what other nodes changed, within half a second, and follows the store's time, until the engine stops.
 /// `epoch` is one that nothing was read before.
 pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
+    let mut round: u32 = 0;
     loop {
+        if round.is_multiple_of(TIME)
+            && let Err(error) = engine.store_time.set(engine.store.as_ref()).await
+        {
+            tracing::debug!(%error, "the store's time cannot be had now");
+        }
+        round = round.wrapping_add(1);
         match engine.store.changed_since(epoch).await {
             Ok((now, owners)) => {
                 epoch = now;
@@ -126,6 +139,7 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
             Err(error) => tracing::debug!(%error, "changes cannot be looked for now"),
         }
         tokio::select! {
+            biased;
             () = sleep(Duration::from_millis(400 + fastrand::u64(..100))) => {}
             () = engine.hub.control.notified() => {}
             () = engine.stopping.cancelled() => return,

@@ -68,6 +68,7 @@ impl JobQueue for MemoryQueue {
                 return Ok(taken);
             }
             tokio::select! {
+                biased;
                 () = news => {}
                 () = sleep(next.map_or(left, |next| next.max(std::time::Duration::from_millis(1)).min(left))) => {}
             }
