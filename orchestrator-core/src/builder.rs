@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
+use crate::queue::{JobQueue, Link};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -85,6 +86,7 @@ pub struct Builder {
     payloads: Option<Arc<dyn PayloadStore>>,
     payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
+    queue: Option<Arc<dyn JobQueue>>,
 }
 
 impl Builder {
@@ -185,6 +187,13 @@ impl Builder {
         self
     }
 
+    /// Where nodes tell each other which jobs may be ready. Without it workers look in the store alone.
+    #[must_use]
+    pub fn queue(mut self, queue: Arc<dyn JobQueue>) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -205,7 +214,8 @@ impl Builder {
         // Before anything is read: what changes from now on is noticed.
         let (epoch, _) = store.changed_since(u64::MAX).await?;
         let store_time = Arc::new(StoreTime::of(store.as_ref()).await?);
-        let hub = Arc::new(Hub::default());
+        let (queue, offering) = self.queue.map(Link::new).unzip();
+        let hub = Arc::new(Hub::offering(queue.clone()));
         store.attach(hub.clone());
         let (recorder, recording) = Recorder::start(store.clone());
         let resolver = SecretResolver::new(
@@ -247,6 +257,7 @@ impl Builder {
             snapshots: Snapshots::default(),
             states: PolicyStates::new(keeper),
             hub,
+            queue,
             recorder,
             notices: Notices::default(),
             worker: WorkerStats::default(),
@@ -264,6 +275,16 @@ impl Builder {
                 () = stopping.cancelled() => {}
             }
         });
+        if let Some(offering) = offering {
+            let stopping = engine.stopping.clone();
+            engine.tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = offering => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
         if let Some(fetching) = fetching {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {

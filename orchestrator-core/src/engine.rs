@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::payload::Depot;
+use crate::queue::Link;
 use crate::secrets::{SecretBoard, SecretResolver};
 use crate::store::{CommitError, DEFAULT_WORKSPACES, Owner, RecordKind, Store};
 use crate::store_time::StoreTime;
@@ -43,6 +44,7 @@ pub(crate) struct Engine {
     pub(crate) snapshots: Snapshots,
     pub(crate) states: PolicyStates,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) queue: Option<Arc<Link>>,
     pub(crate) recorder: Recorder,
     pub(crate) notices: Notices,
     pub(crate) worker: WorkerStats,

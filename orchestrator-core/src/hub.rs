@@ -4,25 +4,32 @@
 //! seen as well.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use orchestrator_types::WorkspaceId;
 use tokio::sync::{Notify, watch};
 
-use crate::queue::JobHint;
+use crate::queue::{JobHint, Link};
 use crate::store::CommitWatch;
 
 /// Hears of commits and wakes who waits for them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Hub {
     waiting: Mutex<HashMap<WorkspaceId, watch::Sender<()>>>,
     /// A job may have become ready.
     pub(crate) ready: Notify,
     /// Control records changed.
     pub(crate) control: Notify,
+    /// Where jobs that become ready are offered.
+    queue: Option<Arc<Link>>,
 }
 
 impl Hub {
+    /// One that offers what became ready.
+    pub(crate) fn offering(queue: Option<Arc<Link>>) -> Self {
+        Self { queue, ..Self::default() }
+    }
+
     /// Changes of a workspace from now on. Ask before looking, then nothing is missed.
     pub(crate) fn watch(&self, workspace: &WorkspaceId) -> watch::Receiver<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,11 +53,18 @@ impl CommitWatch for Hub {
         }
     }
 
-    fn ready(&self, _hints: &[JobHint]) {
+    fn ready(&self, hints: &[JobHint]) {
+        if let Some(queue) = &self.queue {
+            queue.offer(hints.iter().cloned());
+        }
         self.ready.notify_one();
     }
 
     fn control(&self) {
         self.control.notify_one();
+    }
+
+    fn wants_hints(&self) -> bool {
+        self.queue.is_some()
     }
 }

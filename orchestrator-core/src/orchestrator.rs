@@ -28,6 +28,10 @@ use crate::workspaces::Workspaces;
 pub struct Health {
     /// The queue, over all workspaces.
     pub queue: crate::store::QueueStats,
+    /// Hints that the queue holds; `None` if there is no queue beside the store, or it is away.
+    pub hints: Option<u64>,
+    /// Whether there is a queue beside the store, and it does not answer.
+    pub queue_away: bool,
     /// Jobs that this node runs now.
     pub running: u64,
     /// Settlements that came too late.
@@ -208,8 +212,14 @@ impl Orchestrator {
     /// The store does not answer.
     pub async fn health(&self) -> Result<Health, Error> {
         let worker = &self.0.worker;
+        let hints = match &self.0.queue {
+            Some(queue) => queue.depth().await,
+            None => None,
+        };
         Ok(Health {
             queue: self.0.store.queue_stats().await?,
+            hints,
+            queue_away: self.0.queue.as_ref().is_some_and(|queue| !queue.serves()),
             running: worker.running(),
             stale_settlements: worker.stale(),
             lost_leases: worker.lost(),

@@ -13,6 +13,7 @@ pub mod settings;
 mod doctor;
 mod logging;
 mod server;
+mod stores;
 
 pub use roles::Roles;
 pub use server::Server;

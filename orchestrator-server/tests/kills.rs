@@ -16,7 +16,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{any, post};
+use futures_util::StreamExt;
 use orchestrator_client::{Client, EventQuery, Retry, WebhookOutcome};
+use orchestrator_conformance::servers::free_port;
 use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::secrets::Secret;
 use orchestrator_core::webhooks::signature::{Fixture, provider};
@@ -33,13 +35,14 @@ struct Server {
     folder: tempfile::TempDir,
     api: u16,
     ops: u16,
+    /// Where the store is, if not in the folder.
+    database: Option<String>,
     child: Option<Child>,
 }
 
 impl Server {
-    fn new() -> Self {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { folder: tempfile::tempdir().unwrap(), api: free(), ops: free(), child: None }
+    fn new(database: Option<String>) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), api: free_port(), ops: free_port(), database, child: None }
     }
 
     fn command(&self) -> Command {
@@ -52,6 +55,10 @@ impl Server {
             .env("ORCHESTRATOR__LISTEN__OPS", format!("127.0.0.1:{}", self.ops))
             .env("ORCHESTRATOR__EGRESS__ALLOW", "127.0.0.1/32")
             .env("RUST_LOG", "error");
+        if let Some(url) = &self.database {
+            // Here nobody knows that the former process is dead: its leases have to end.
+            command.env("ORCHESTRATOR__STORE__URL", url).env("ORCHESTRATOR__WORKERS__LEASE_S", "3");
+        }
         command
     }
 
@@ -216,12 +223,22 @@ async fn load(exec: Client, journal: Arc<Mutex<Journal>>, stop: tokio_util::sync
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inv_01_nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
+    killed_again_and_again(Server::new(None)).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_01_nothing_acknowledged_is_lost_on_postgres_however_often_the_server_is_killed() {
+    let database = orchestrator_conformance::servers::postgres::fresh_database();
+    killed_again_and_again(Server::new(Some(database))).await;
+}
+
+async fn killed_again_and_again(mut server: Server) {
     let kills: u32 = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(25);
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{kills} kills, SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let (world, product) = world().await;
-    let mut server = Server::new();
     server.start().await;
     let (admin, exec) = onboard(&server, &world).await;
     let journal = Arc::new(Mutex::new(Journal::default()));
@@ -253,7 +270,10 @@ async fn inv_01_nothing_acknowledged_is_lost_however_often_the_server_is_killed(
         assert!(matches!(job.status, JobStatus::Succeeded | JobStatus::Dead), "{job:?}");
         *ends.entry(job.status.as_str()).or_insert(0u32) += 1;
     }
-    delivered(&product, &webhooks).await;
+    let given_up = delivered(&product, &admin, &webhooks).await;
+    // A worker that was lost three times while a job ran gives it up. Where leases are void at a start, that is not to be seen.
+    let most = if server.database.is_some() { webhooks.len() / 20 } else { 0 };
+    assert!(given_up <= most, "{given_up} of {} webhooks were given up", webhooks.len());
     one_inbox_entry_each(&admin, &webhooks).await;
     gapless(&exec).await;
     let product = product.lock().unwrap();
@@ -262,18 +282,23 @@ async fn inv_01_nothing_acknowledged_is_lost_however_often_the_server_is_killed(
     let doubled: Vec<_> = product.ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
     assert!(doubled.is_empty(), "one thing under two webhook-ids: {doubled:?}");
     assert!(!server.log().contains("panicked"), "{}", server.log());
-    eprintln!("{} jobs ended as {ends:?}; {} webhooks; 0 lost", jobs.len(), webhooks.len());
+    eprintln!("{} jobs ended as {ends:?}; {} webhooks, {given_up} given up; 0 lost", jobs.len(), webhooks.len());
 }
 
-/// Each webhook of the journal reaches the product.
-async fn delivered(product: &Shared, webhooks: &[(String, String)]) {
+/// Each webhook of the journal reaches the product, or the dead letters; how many of the latter.
+async fn delivered(product: &Shared, admin: &Client, webhooks: &[(String, String)]) -> usize {
     for _ in 0..900 {
-        let missing = {
-            let product = product.lock().unwrap();
-            webhooks.iter().filter(|(_, inbox)| !product.ids.contains_key(inbox)).count()
+        let dead: BTreeSet<String> = {
+            let name = WORKSPACE.parse().unwrap();
+            let letters = admin.workspace(&name).dlq().limit(500).items();
+            letters.filter_map(async |letter| letter.unwrap().subject).collect().await
         };
-        if missing == 0 {
-            return;
+        let missing: Vec<_> = {
+            let product = product.lock().unwrap();
+            webhooks.iter().filter(|(_, inbox)| !product.ids.contains_key(inbox)).collect()
+        };
+        if missing.iter().all(|(_, inbox)| dead.contains(inbox)) {
+            return missing.len();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

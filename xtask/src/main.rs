@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to the terminal")]
 
+mod chaos;
 mod clients;
 mod lint;
 mod names;
@@ -30,6 +31,7 @@ usage: cargo xtask <chore> [arguments]
   interleavings  every interleaving of what the policies' threads share, by loom
   openapi        whether docs/openapi.json is what the code says; `--write` makes it so
   clients        TypeScript and Python clients of the document, generated, compiled, run against the mock server
+  chaos [--minutes N] [--seed S]  several nodes under load while every part fails in turn; 10 minutes if not said
   bench [ARGS]   the benchmarks of whole loads; ARGS go to `cargo bench`
   bench-policy [ARGS]  the benchmarks of the policy layers, beside their peers
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
@@ -50,6 +52,7 @@ fn chore() -> Result<()> {
     let rest: Vec<OsString> = arguments.collect();
     match chore.to_str() {
         Some("test") => test::test(&rest),
+        Some("chaos") => chaos::chaos(&rest),
         Some("lint") if rest.is_empty() => lint::lint(),
         Some("names") if rest.is_empty() => names::names(),
         Some("interleavings") if rest.is_empty() => test::interleavings(),

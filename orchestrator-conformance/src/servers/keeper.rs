@@ -29,16 +29,19 @@ end() {
 end "$@" 2>/dev/null
 "#;
 
-/// The keeper of one server. It sits in a process group of its own: what ends a terminal's programs does not end it.
+/// A process that ends others when the test's is gone, however it went, and removes their folder. It sits in a process group of its own: what ends a terminal's programs does not end it.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub struct Keeper {
     child: Child,
     lines: Mutex<Option<ChildStdin>>,
 }
 
 impl Keeper {
-    /// Starts one that removes `folder` at the end, and ends the server by `signal` (`QUIT`).
-    pub(super) fn start(folder: &Path, signal: &str) -> io::Result<Self> {
+    /// Starts one that removes `folder` at the end, and ends the first of the processes by `signal` (`QUIT`).
+    ///
+    /// # Errors
+    /// There is no shell.
+    pub fn start(folder: &Path, signal: &str) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", KEEP, "sh"]).arg(folder).arg(signal).process_group(0).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -47,8 +50,12 @@ impl Keeper {
         Ok(Self { child, lines })
     }
 
-    /// These processes are the server's now, the first of them the one that is told to end. None: it has ended.
-    pub(super) fn keep(&self, pids: &[u32]) -> io::Result<()> {
+    /// These are the processes now: children of this one, that nobody waits for in vain. The first of them is told to end,
+    /// the others are killed once it has. None: all have ended.
+    ///
+    /// # Errors
+    /// The keeper was ended by somebody else.
+    pub fn keep(&self, pids: &[u32]) -> io::Result<()> {
         let line: Vec<String> = pids.iter().map(u32::to_string).collect();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.as_mut().map_or(Ok(()), |pipe| writeln!(pipe, "{}", line.join(" ")))

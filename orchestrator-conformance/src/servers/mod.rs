@@ -27,6 +27,8 @@ pub mod redis;
 
 #[cfg(unix)]
 pub use cluster::RedisCluster;
+#[cfg(unix)]
+pub use keeper::Keeper;
 pub use ports::free_port;
 #[cfg(unix)]
 pub use postgres::{PostgresOptions, PostgresServer};

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator_conformance::faults::{FaultPlan, Faults, FaultyStore, Rates};
+use orchestrator_conformance::faults::{FaultPlan, Faults, FaultyQueue, FaultyStore, Rates};
 use orchestrator_core::Orchestrator;
+use orchestrator_core::queue::JobQueue;
 use orchestrator_core::secrets::EnvSecrets;
 use orchestrator_core::store::{Around, AroundCall, Store, StoreCall, StoreError};
 use orchestrator_core::worker::WorkerOptions;
@@ -40,7 +41,7 @@ pub struct Node {
 impl Node {
     /// Starts a node at the true time `now`.
     pub fn start(
-        (store, outside, truth): (Arc<dyn Store>, Outside, Arc<Truth>),
+        (store, queue, outside, truth): (Arc<dyn Store>, Option<Arc<dyn JobQueue>>, Outside, Arc<Truth>),
         now: i64,
         off_ms: i64,
         seed: u64,
@@ -60,7 +61,17 @@ impl Node {
             .callbacks(Arc::new(outside))
             .env(EnvSecrets::with_lookup(lookup))
             .clock(clock.clone())
-            .worker(WorkerOptions { slots: 8, per_workspace: 6, lease: LEASE, drain: Duration::from_secs(1) });
+            .worker(WorkerOptions {
+                slots: 8,
+                per_workspace: 6,
+                lease: LEASE,
+                drain: Duration::from_secs(1),
+                ..WorkerOptions::default()
+            });
+        let builder = match queue {
+            Some(queue) => builder.queue(Arc::new(FaultyQueue::new(queue, faults.clone()))),
+            None => builder,
+        };
         let (origin, engine) = runtime.block_on(async {
             let origin = Instant::now();
             truth.enter(origin, now);

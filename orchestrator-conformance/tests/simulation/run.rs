@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use orchestrator_conformance::faults::Rates;
 use orchestrator_core::Actor;
 use orchestrator_core::memory::MemoryStore;
+use orchestrator_core::queue::{JobQueue, MemoryQueue};
 use orchestrator_core::store::{QueueStats, Store};
 
 use crate::clients::{Clients, Draw, Wish};
@@ -49,6 +50,8 @@ enum Blow {
     Jump(i64),
     /// It is told to stop.
     Drain,
+    /// The queue forgets everything.
+    Forget,
 }
 
 struct Run {
@@ -58,6 +61,8 @@ struct Run {
     truth: Arc<Truth>,
     trace: Trace,
     shared: Arc<Observed>,
+    /// Every other run has a queue, which forgets everything now and then.
+    queue: Option<Arc<MemoryQueue>>,
     outside: Outside,
     clients: Clients,
     nodes: Vec<Option<Node>>,
@@ -76,6 +81,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
     let watcher = Watcher::new(truth.clone(), trace.clone());
     let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(truth.clone()));
     let shared = Arc::new(Observed { inner, flaws: Flaws::new(flaw), watcher });
+    let queue = (seed % 2 == 0).then(|| Arc::new(MemoryQueue::new(truth.clone())));
     let outside = Outside::new(seed ^ 0x5eed, trace.clone(), truth.clone());
     let clients = Clients { known: Arc::default(), truth: truth.clone(), trace: trace.clone() };
     let random = fastrand::Rng::with_seed(seed);
@@ -86,6 +92,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
         truth,
         trace,
         shared,
+        queue,
         outside,
         clients,
         nodes: Vec::new(),
@@ -129,7 +136,8 @@ impl Run {
         let off = [0, 600_000, -600_000][place] * self.random.i64(0..2);
         self.trace.say(format_args!("node {place} starts, {off} ms off"));
         let shared: Arc<dyn Store> = self.shared.clone();
-        let world = (shared, self.outside.clone(), self.truth.clone());
+        let queue = self.queue.clone().map(|queue| queue as Arc<dyn JobQueue>);
+        let world = (shared, queue, self.outside.clone(), self.truth.clone());
         Node::start(world, self.now, off, self.seed.wrapping_mul(31).wrapping_add(self.starts), RATES)
     }
 
@@ -187,12 +195,13 @@ impl Run {
     }
 
     fn blow(&mut self) -> (i64, usize, Blow) {
-        let blow = match self.random.u32(0..10) {
+        let blow = match self.random.u32(0..12) {
             0..=1 => Blow::Crash,
             2..=4 => Blow::Doom(self.random.i64(1..120)),
             5..=6 => Blow::Pause(self.random.i64(500..9_000)),
             7..=8 => Blow::Jump(if self.random.bool() { HOUR } else { -HOUR }),
-            _ => Blow::Drain,
+            9 => Blow::Drain,
+            _ => Blow::Forget,
         };
         (self.random.i64(0..BAD), self.random.usize(0..3), blow)
     }
@@ -205,6 +214,7 @@ impl Run {
             Blow::Doom(calls) => node.doom(calls),
             Blow::Pause(millis) => node.paused_until = self.now + millis,
             Blow::Jump(millis) => node.clock.jump(millis),
+            Blow::Forget => self.queue.iter().for_each(|queue| queue.lose()),
             Blow::Drain => {
                 let engine = node.engine.clone();
                 node.spawn(async move { engine.shutdown(std::time::Duration::from_secs(1)).await });

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_types::{JobId, Name, Timestamp, WorkspaceId};
@@ -17,6 +18,8 @@ use crate::store::LaneKey;
 
 /// More hints than this are not remembered.
 const MOST: usize = 1_000_000;
+/// Nothing is looked at more often.
+const SOONEST: Duration = Duration::from_millis(1);
 
 /// A queue inside a process. Share it in an `Arc`.
 pub struct MemoryQueue {
@@ -70,7 +73,7 @@ impl JobQueue for MemoryQueue {
             tokio::select! {
                 biased;
                 () = news => {}
-                () = sleep(next.map_or(left, |next| next.max(std::time::Duration::from_millis(1)).min(left))) => {}
+                () = sleep(next.map_or(left, |next| next.max(SOONEST).min(left))) => {}
             }
         }
     }

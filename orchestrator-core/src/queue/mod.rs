@@ -8,9 +8,11 @@
 //! claim from the store without it.
 
 mod hint;
+mod link;
 mod memory;
 mod port;
 
 pub use hint::JobHint;
+pub(crate) use link::Link;
 pub use memory::MemoryQueue;
 pub use port::{Finding, JobQueue, Level, QueueAway, Take};

@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use orchestrator_types::WorkspaceId;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::WorkerOptions;
+use super::hinted::Hinted;
 use super::lanes::{Coming, Lanes};
 use super::leases::Leases;
 use super::outcome::lease;
@@ -17,10 +19,10 @@ use super::run::lane_of;
 use super::settle::settle;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::store::{Claim, HeldLease, JobRecord, Outcome, PayloadLinks, Settlement, StoreError};
+use crate::store::{Claim, ClaimedJob, HeldLease, JobRecord, Outcome, PayloadLinks, Settlement, StoreError};
 
 /// So often an idle worker looks by itself, for what it was not told of.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// So often expired leases are looked for.
 const RESCUE: Duration = Duration::from_secs(5);
 const RESCUED: usize = 500;
@@ -58,6 +60,10 @@ pub(crate) fn start(engine: &Arc<Engine>, options: WorkerOptions) {
     let (dispatcher, renewer, rescuer) = (worker.clone(), worker.clone(), worker.clone());
     tasks.spawn(worker.takers.track_future(async move { dispatcher.dispatch().await }));
     tasks.spawn(worker.takers.track_future(async move { rescuer.rescue().await }));
+    if let Some(queue) = engine.queue.clone() {
+        let reconciler = worker.clone();
+        tasks.spawn(async move { reconciler.reconcile(&queue).await });
+    }
     tasks.spawn(async move { renewer.renew().await });
     tasks.spawn(async move {
         let ended = worker.engine.stopping.clone();
@@ -71,7 +77,7 @@ pub(crate) fn start(engine: &Arc<Engine>, options: WorkerOptions) {
 }
 
 impl Worker {
-    fn draining(&self) -> bool {
+    pub(super) fn draining(&self) -> bool {
         self.engine.draining.is_cancelled()
     }
 
@@ -92,13 +98,14 @@ impl Worker {
     async fn dispatch(self: &Arc<Self>) {
         let mut pause = Duration::from_millis(50);
         let mut quarantine_at = Instant::now();
+        let mut hints = Hinted::default();
         while !self.draining() {
-            let mut claimed = 0;
+            let mut worked = false;
             let free = self.options.slots.saturating_sub(self.leases.len());
             if free > 0 {
-                match self.claim(free.min(CLAIMED)).await {
-                    Ok(count) => {
-                        claimed = count;
+                match self.next(free.min(CLAIMED), &mut hints, quarantine_at).await {
+                    Ok(found) => {
+                        worked = found;
                         pause = Duration::from_millis(50);
                     }
                     Err(error) => {
@@ -113,25 +120,30 @@ impl Worker {
                 quarantine_at = Instant::now() + QUARANTINE;
                 self.quarantine().await;
             }
-            if claimed == 0 || self.leases.len() >= self.options.slots {
+            // Where there is a queue, it was waited for.
+            if self.leases.len() >= self.options.slots || !(worked || self.hinted()) {
                 self.wait().await;
             }
         }
         self.drain().await;
     }
 
-    /// Claims up to `max` jobs and starts them.
-    async fn claim(self: &Arc<Self>, max: usize) -> Result<usize, StoreError> {
-        let running = self.leases.by_workspace();
-        let limit = self.options.per_workspace;
-        let full =
-            running.iter().filter(|(_, count)| **count >= limit).map(|(workspace, _)| workspace.clone()).collect();
+    /// Which workspaces have as many running as they may, and how many more each of the others may have.
+    pub(super) fn room(&self) -> (Vec<WorkspaceId>, usize) {
+        let (running, limit) = (self.leases.by_workspace(), self.options.per_workspace);
+        let full = running.iter().filter(|(_, count)| **count >= limit);
         let most = running.values().copied().filter(|count| *count < limit).max().unwrap_or(0);
+        (full.map(|(workspace, _)| workspace.clone()).collect(), limit - most)
+    }
+
+    /// Claims up to `max` jobs of those that the store has ready, and starts them.
+    pub(super) async fn claim(self: &Arc<Self>, max: usize) -> Result<usize, StoreError> {
+        let (full, per_workspace) = self.room();
         let limits = self.lanes.limits(max);
         let claim = Claim {
             owner: self.engine.node.clone(),
             max,
-            per_workspace: limit - most,
+            per_workspace,
             lease: self.options.lease,
             quarantine: false,
             paused: limits.paused,
@@ -140,6 +152,11 @@ impl Worker {
         };
         let asked = Instant::now();
         let jobs = self.engine.store.claim(claim).await?;
+        Ok(self.begin(jobs, asked).await)
+    }
+
+    /// Starts what was claimed; gives it back if the node stops. Answers how many.
+    pub(super) async fn begin(self: &Arc<Self>, jobs: Vec<ClaimedJob>, asked: Instant) -> usize {
         let count = jobs.len();
         for job in jobs {
             if self.draining() {
@@ -150,7 +167,7 @@ impl Worker {
                 self.start(job.record, asked);
             }
         }
-        Ok(count)
+        count
     }
 
     fn start(self: &Arc<Self>, record: JobRecord, asked: Instant) {

@@ -132,6 +132,11 @@ impl Lanes {
         limits
     }
 
+    /// How long until a lane may have room; `None` if it has.
+    pub(super) fn wait(&self, lane: &LaneKey) -> Option<Duration> {
+        self.locked().get(lane)?.wait(Instant::now())
+    }
+
     /// How long until the first of those that have none may have room.
     pub(super) fn next(&self) -> Option<Duration> {
         let now = Instant::now();

@@ -3,17 +3,25 @@
 //! Ownership is the store's: attempt and fence are counted before any work starts, and a settlement names its fence, so
 //! that a worker that was paused and comes back changes nothing. Whatever a limit holds back is given back to the store
 //! and costs neither an attempt nor a slot.
+//!
+//! With a [queue](crate::queue) a worker takes hints, and claims the jobs that they name; when it has none for it, and while it
+//! is away, the worker claims what the store has. The reconciler offers again what the queue may have forgotten.
 
 mod dispatch;
+mod hinted;
 mod lanes;
 mod leases;
 mod outcome;
+mod reconcile;
 mod run;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use orchestrator_types::WorkspaceId;
 
 pub(crate) use dispatch::start;
 
@@ -28,11 +36,19 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// How long running jobs may go on when the node stops, before they are given back.
     pub drain: Duration,
+    /// How many jobs a workspace gives at its turn, if not one: where a queue says whose turn it is.
+    pub weights: Arc<BTreeMap<WorkspaceId, u32>>,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { slots: 128, per_workspace: 64, lease: Duration::from_secs(30), drain: Duration::from_secs(20) }
+        Self {
+            slots: 128,
+            per_workspace: 64,
+            lease: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+            weights: Arc::default(),
+        }
     }
 }
 

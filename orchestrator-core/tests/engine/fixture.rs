@@ -12,6 +12,7 @@ use orchestrator_core::execute::{Call, Executed};
 use orchestrator_core::jobs::{JobCall, Submitted};
 use orchestrator_core::memory::MemoryStore;
 use orchestrator_core::payload::MemoryPayloads;
+use orchestrator_core::queue::{JobQueue, MemoryQueue};
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::secrets::{EnvSecrets, Secret};
 use orchestrator_core::store::{EventFilter, Store};
@@ -71,11 +72,14 @@ pub struct Install {
     pub env: Arc<Mutex<HashMap<String, String>>>,
     pub ring: Arc<KeyRing>,
     pub payloads: Arc<MemoryPayloads>,
+    pub queue: Option<Arc<dyn JobQueue>>,
 }
 
 impl Install {
     pub fn new() -> Self {
         let clock = TokioClock::new();
+        // With it the same world goes by hints: all that holds without a queue holds with one.
+        let queue = std::env::var_os("ORCHESTRATOR_TEST_QUEUE").map(|_| MemoryQueue::new(clock.shared()));
         Self {
             store: Arc::new(MemoryStore::new(clock.shared())),
             clock,
@@ -84,6 +88,7 @@ impl Install {
             env: Arc::default(),
             ring: Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())),
             payloads: Arc::default(),
+            queue: queue.map(|queue| Arc::new(queue) as Arc<dyn JobQueue>),
         }
     }
 
@@ -99,7 +104,11 @@ impl Install {
 
     pub fn builder(&self) -> orchestrator_core::Builder {
         let env = self.env.clone();
-        Orchestrator::builder()
+        let builder = match &self.queue {
+            Some(queue) => Orchestrator::builder().queue(queue.clone()),
+            None => Orchestrator::builder(),
+        };
+        builder
             .environment("dev")
             .store(self.store.clone())
             .connector(self.script.clone())
@@ -134,7 +143,11 @@ impl World {
     }
 
     pub async fn with(worker: Option<WorkerOptions>, config: Value) -> Self {
-        let install = Install::new();
+        Self::on(Install::new(), worker, config).await
+    }
+
+    /// On an install that is there.
+    pub async fn on(install: Install, worker: Option<WorkerOptions>, config: Value) -> Self {
         let engine = match worker {
             Some(options) => install.worker(options).await,
             None => install.node().await,

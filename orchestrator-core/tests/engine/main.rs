@@ -22,6 +22,7 @@ mod misroute;
 mod payloads;
 mod policies;
 mod product;
+mod queue;
 mod script;
 mod secrets;
 mod webhooks;

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use orchestrator_core::environment_of;
-use orchestrator_store_sqlite::{OpenError, SqliteStore};
+use orchestrator_core::store::Store;
 
 use crate::settings::{SettingError, Settings, Sources};
+use crate::stores::{self, Unreadable};
 
 /// Which install: a settings file, over it ORCHESTRATOR__* variables, over it these flags.
 #[derive(Debug, Clone, Args)]
@@ -55,13 +57,13 @@ impl Install {
 }
 
 /// The store, to be read beside a server that may be running.
-pub(super) async fn read_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
-    let store = match SqliteStore::open_read_only(&settings.store).await {
+pub(super) async fn read_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let store = match stores::read(&settings.store).await {
         Ok(store) => store,
-        Err(error @ OpenError::Missing { .. }) => bail!("{error}: start the server first (`orchestrator serve`)"),
+        Err(error @ Unreadable::NotYet(_)) => bail!("{error}: start the server first (`orchestrator serve`)"),
         Err(error) => return Err(error.into()),
     };
-    match environment_of(&store).await.context("the store")? {
+    match environment_of(store.as_ref()).await.context("the store")? {
         Some(environment) if environment == settings.environment => Ok(store),
         Some(environment) => {
             bail!(

@@ -1,14 +1,12 @@
 //! `orchestrator migrate`.
 
 use clap::Args;
-use orchestrator_core::clock::SystemClock;
-use orchestrator_core::store::Store;
-use orchestrator_store_sqlite::SqliteStore;
 use serde_json::json;
 
 use super::Verdict;
 use super::install::Install;
 use super::output::Printer;
+use crate::stores;
 
 /// Bring the store to the schema of this version.
 #[derive(Debug, Args)]
@@ -20,10 +18,13 @@ pub(super) struct Migrate {
 impl Migrate {
     pub(super) async fn run(self, printer: Printer) -> anyhow::Result<Verdict> {
         let settings = self.install.settings()?;
-        SqliteStore::open(&settings.store, SystemClock::shared()).await?.close().await;
-        let path = settings.store.display().to_string();
-        printer
-            .told(&json!({"store": path, "schema": "current"}), || format!("{path} has the schema of this version"))?;
+        let run = stores::migrate(&settings.store).await?;
+        let place = settings.store.shown();
+        let document = json!({"store": place, "schema": "current", "run": run});
+        printer.told(&document, || match run.as_slice() {
+            [] => format!("{place} has the schema of this version"),
+            names => format!("{place} has the schema of this version: {} was run", names.join(", ")),
+        })?;
         Ok(Verdict::Good)
     }
 }

@@ -49,7 +49,7 @@ impl Token {
         let settings = mint.install.settings()?;
         let store = read_store(&settings).await?;
         let ring = keys::read_ring(&settings.secrets)?;
-        let signing = keys::read_signing_keys(&store, &ring, &settings.environment).await?;
+        let signing = keys::read_signing_keys(store.as_ref(), &ring, &settings.environment).await?;
         let authority = TokenAuthority::builder(settings.environment, signing, SystemClock::shared()).build()?;
         let (workspace, ttl) = (mint.workspace.as_ref(), mint.ttl);
         let token = keys::mint(&authority, &mint.aud, &mint.sub, workspace, &mint.scope, ttl)?;

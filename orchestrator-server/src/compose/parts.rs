@@ -12,16 +12,17 @@ use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::secrets::seal::KeyRing;
 use orchestrator_core::secrets::{InstallKeys, key_usage};
+use orchestrator_core::store::Store;
 use orchestrator_http::Api;
 use orchestrator_http::metrics::Metrics;
 use orchestrator_http::tokens::TokenAuthority;
-use orchestrator_store_sqlite::SqliteStore;
 
 use super::jwks::GuardedJwks;
 use super::payloads;
 use crate::Server;
 use crate::keys;
 use crate::settings::{Settings, VaultSettings};
+use crate::stores;
 
 pub(super) struct Parts {
     pub(super) engine: Orchestrator,
@@ -34,7 +35,7 @@ pub(super) struct Parts {
 pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Server) -> anyhow::Result<Parts> {
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
-    let store = Arc::new(SqliteStore::open(&settings.store, SystemClock::shared()).await?);
+    let store = stores::open(&settings.store).await?;
     let payloads = payloads::open(&settings.payloads, &client)?;
     let keys = Arc::new(install_keys(settings, store.as_ref()).await?);
     let vault = settings.secrets.vault.as_ref().map(|vault| to_vault(settings, vault)).transpose()?;
@@ -76,7 +77,7 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
 }
 
 /// The install's keys, if nothing is sealed by one that is not among them.
-async fn install_keys(settings: &Settings, store: &SqliteStore) -> anyhow::Result<InstallKeys> {
+async fn install_keys(settings: &Settings, store: &dyn Store) -> anyhow::Result<InstallKeys> {
     let ring = keys::open_ring(&settings.secrets, store, &settings.environment).await?;
     if let Some(lacking) = key_usage(store).await?.lacking(&ring) {
         bail!(lacking);

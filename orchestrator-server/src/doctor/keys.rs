@@ -4,8 +4,7 @@ use std::fs;
 
 use orchestrator_core::secrets::seal::{KeyRing, WrappedKey};
 use orchestrator_core::secrets::{KeyUsage, key_usage};
-use orchestrator_core::store::{ControlStore, Owner, RecordKind, StoreError};
-use orchestrator_store_sqlite::SqliteStore;
+use orchestrator_core::store::{Owner, RecordKind, Store, StoreError};
 use orchestrator_types::WorkspaceId;
 
 use super::{Finding, Mark};
@@ -16,7 +15,7 @@ const FILE: &str = "key file";
 const OPENS: &str = "sealed keys";
 const PAGE: usize = 200;
 
-pub(super) async fn examine(settings: &Settings, store: Option<&SqliteStore>) -> Vec<Finding> {
+pub(super) async fn examine(settings: &Settings, store: Option<&dyn Store>) -> Vec<Finding> {
     let ring = match read_ring(&settings.secrets) {
         Ok(ring) => ring,
         Err(error @ KeyFileError::Missing { .. }) if store.is_none() => {
@@ -37,7 +36,8 @@ fn place(settings: &Settings) -> Finding {
     const CHECK: &str = "key place";
     let real = |path: &std::path::Path| fs::canonicalize(path).ok();
     let (key, data) = (real(&settings.secrets.kek_file), real(&settings.data_dir));
-    let store = settings.store.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    let file = settings.store.file().and_then(std::path::Path::parent);
+    let store = file.and_then(|folder| fs::canonicalize(folder).ok());
     let beside = |folder: &Option<std::path::PathBuf>| match (&key, folder) {
         (Some(key), Some(folder)) => key.starts_with(folder),
         _ => false,
@@ -50,7 +50,7 @@ fn place(settings: &Settings) -> Finding {
     Finding::new(CHECK, Mark::Ok, "apart from the data")
 }
 
-async fn opens(settings: &Settings, ring: &KeyRing, store: &SqliteStore) -> Finding {
+async fn opens(settings: &Settings, ring: &KeyRing, store: &dyn Store) -> Finding {
     let usage = match key_usage(store).await {
         Ok(usage) => usage,
         Err(error) => return Finding::new(OPENS, Mark::Fail, error.to_string()),
@@ -93,7 +93,7 @@ fn others(ring: &KeyRing, usage: &KeyUsage) -> String {
 async fn closed(
     settings: &Settings,
     ring: &KeyRing,
-    store: &SqliteStore,
+    store: &dyn Store,
 ) -> Result<(usize, Vec<WorkspaceId>), StoreError> {
     let (mut count, mut closed, mut after) = (0, Vec::new(), None);
     loop {

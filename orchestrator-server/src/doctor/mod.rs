@@ -21,7 +21,7 @@ pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
     findings.extend(folders::examine(settings));
     let (store, found) = store::examine(settings).await;
     findings.extend(found);
-    findings.extend(keys::examine(settings, store.as_ref()).await);
+    findings.extend(keys::examine(settings, store.as_deref()).await);
     findings.push(payloads::examine(settings).await);
     findings.extend(vault::examine(settings).await);
     findings.extend(listeners::examine(settings).await);

@@ -4,7 +4,7 @@ use orchestrator_connectors::{EgressClient, EgressPolicy};
 
 use super::{Finding, Mark};
 use crate::compose::payloads;
-use crate::settings::{PayloadPlace, Settings};
+use crate::settings::{PayloadPlace, Settings, StorePlace};
 
 const CHECK: &str = "payloads";
 
@@ -23,11 +23,21 @@ pub(super) async fn examine(settings: &Settings) -> Finding {
     };
     match payloads::open(&settings.payloads, &client) {
         Ok(store) => match store.ping().await {
+            Ok(()) if is_of_one_node(settings) => {
+                let detail =
+                    format!("{shown} takes writes; nodes on other machines have to share the folder, or use s3://");
+                Finding::new(CHECK, Mark::Warn, detail)
+            }
             Ok(()) => Finding::new(CHECK, Mark::Ok, format!("{shown} takes writes")),
             Err(error) => Finding::new(CHECK, Mark::Fail, format!("{shown} does not take writes: {}", root(&error))),
         },
         Err(error) => Finding::new(CHECK, Mark::Fail, format!("{error:#}")),
     }
+}
+
+/// Whether there may be nodes that do not see what this one writes.
+fn is_of_one_node(settings: &Settings) -> bool {
+    matches!((&settings.store, &settings.payloads.place), (StorePlace::Postgres(_), PayloadPlace::Folder(_)))
 }
 
 /// What lies at the bottom of an error: the rest only says that there is something.

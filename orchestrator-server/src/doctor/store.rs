@@ -1,33 +1,63 @@
 //! The store.
 
+use std::sync::Arc;
+
 use orchestrator_core::environment_of;
 use orchestrator_core::store::Store;
-use orchestrator_store_sqlite::{OpenError, SqliteStore};
+use orchestrator_store_pg::{PgOptions, PgStore};
 
 use super::{Finding, Mark};
-use crate::settings::Settings;
+use crate::settings::{Settings, StorePlace};
+use crate::stores::{self, Grave, Unreadable, standing};
+
+const CHECK: &str = "store";
 
 /// The store as it is, if it can be read, and what was found.
-pub(super) async fn examine(settings: &Settings) -> (Option<SqliteStore>, Vec<Finding>) {
-    let store = match SqliteStore::open_read_only(&settings.store).await {
+pub(super) async fn examine(settings: &Settings) -> (Option<Arc<dyn Store>>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    if let StorePlace::Postgres(options) = &settings.store {
+        match database(options).await {
+            Ok(found) => findings.extend(found),
+            Err(failed) => return (None, vec![failed]),
+        }
+    }
+    let store = match stores::read(&settings.store).await {
         Ok(store) => store,
-        Err(error @ OpenError::Missing { .. }) => {
-            return (None, vec![Finding::new("store", Mark::Warn, format!("{error} yet: a start makes it"))]);
+        Err(error) => {
+            let (mark, detail) = match error {
+                Unreadable::NotYet(detail) => (Mark::Warn, format!("{detail} yet: a start makes it")),
+                Unreadable::Older(detail) => (Mark::Warn, detail),
+                Unreadable::Broken(error) => (Mark::Fail, format!("{error:#}")),
+            };
+            findings.insert(0, Finding::new(CHECK, mark, detail));
+            return (None, findings);
         }
-        Err(error @ OpenError::Older { .. }) => {
-            return (None, vec![Finding::new("store", Mark::Warn, error.to_string())]);
-        }
-        Err(error) => return (None, vec![Finding::new("store", Mark::Fail, error.to_string())]),
     };
     if let Err(error) = store.ping().await {
-        return (None, vec![Finding::new("store", Mark::Fail, error.to_string())]);
+        findings.insert(0, Finding::new(CHECK, Mark::Fail, error.to_string()));
+        return (None, findings);
     }
-    let detail = format!("{}, of the schema of this version", settings.store.display());
-    let findings = vec![Finding::new("store", Mark::Ok, detail), environment(settings, &store).await];
+    let detail = format!("{}, of the schema of this version", settings.store.shown());
+    findings.insert(0, Finding::new(CHECK, Mark::Ok, detail));
+    findings.push(environment(settings, store.as_ref()).await);
     (Some(store), findings)
 }
 
-async fn environment(settings: &Settings, store: &SqliteStore) -> Finding {
+async fn database(options: &PgOptions) -> Result<Vec<Finding>, Finding> {
+    let seen = PgStore::inspect(options.clone()).await;
+    let seen = seen.map_err(|error| Finding::new(CHECK, Mark::Fail, error.to_string()))?;
+    let found = standing(&seen, options).into_iter().map(|concern| {
+        let mark = match concern.grave {
+            Grave::Fine => Mark::Ok,
+            Grave::Later => Mark::Warn,
+            Grave::Now => Mark::Fail,
+        };
+        Finding::new(concern.check, mark, concern.detail)
+    });
+    Ok(found.collect())
+}
+
+async fn environment(settings: &Settings, store: &dyn Store) -> Finding {
     const CHECK: &str = "environment";
     match environment_of(store).await {
         Ok(Some(of_store)) if of_store == settings.environment => {

@@ -25,7 +25,7 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// It is not there, and the store holds what it sealed.
-    #[error("the key file {} is gone, and the store holds what it sealed: bring it back", path.display())]
+    #[error("the key file {} is gone, and the store holds what it sealed: bring it back, or copy that of another node", path.display())]
     Lost {
         /// The file.
         path: PathBuf,
@@ -117,7 +117,8 @@ pub(crate) async fn open_ring(
         // A ring that has sealed nothing opens nothing: what is there at all is of a key that is gone.
         let sealed = read_install_secret(store, &KeyRing::new(key, Vec::new()), environment, SIGNING_KEY).await;
         if !matches!(sealed, Ok(None)) {
-            return Err(KeyFileError::Lost { path: path.clone() });
+            // Another node that shares the file may have made it just now.
+            return if path.exists() { read_ring(settings) } else { Err(KeyFileError::Lost { path: path.clone() }) };
         }
         make(path, text.expose()).map_err(|source| KeyFileError::Io { path: path.clone(), source })?;
         tracing::info!(file = %path.display(), "a new key file was made: keep a copy apart from the store's");

@@ -13,7 +13,7 @@ use super::document::{Document, Issuer};
 use super::error::SettingError;
 use super::sources::Layered;
 use super::vault::vault;
-use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, store_in};
+use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, store};
 
 const LONGEST_DRAIN: u64 = 3600;
 const LONGEST_LEASE: u64 = 3600;
@@ -39,7 +39,7 @@ pub(super) fn settings(layered: &Layered) -> Checked<Settings> {
     Ok(Settings {
         roles: defaults.roles,
         environment,
-        store: store(layered, &data_dir)?,
+        store: store::check(layered, &data_dir)?,
         payloads: payloads::check(layered, &data_dir)?,
         listen: listen(layered, defaults.listen)?,
         issuers: issuers(layered)?,
@@ -66,22 +66,6 @@ fn absent(layered: &Layered) -> Checked<()> {
         }
     }
     Ok(())
-}
-
-fn store(layered: &Layered, data_dir: &Path) -> Checked<PathBuf> {
-    let Some(url) = layered.document.store.url.as_deref() else { return Ok(store_in(data_dir)) };
-    let unusable = |problem: &str| Err(layered.unusable("store.url", problem));
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return unusable("this build has no Postgres backend yet: use sqlite://<path>");
-    }
-    match url.strip_prefix("sqlite://") {
-        None => unusable("sqlite://<path> is expected"),
-        Some("") | Some("/") => unusable("it names no file: sqlite://<path> is expected"),
-        Some(path) if path.contains([':', '?', '#']) => {
-            unusable("a plain path is expected after sqlite://, without options")
-        }
-        Some(path) => Ok(path.into()),
-    }
 }
 
 /// The queue, of which there is one backend.
@@ -187,7 +171,13 @@ fn workers(layered: &Layered, drain: Duration) -> Checked<WorkerOptions> {
         return Err(layered.unusable("workers.per_workspace", "it is more than `workers.slots`"));
     }
     let lease = within(layered, "workers.lease_s", given.lease_s, 3, LONGEST_LEASE)?;
-    Ok(WorkerOptions { slots, per_workspace, lease: lease.map_or(defaults.lease, Duration::from_secs), drain })
+    Ok(WorkerOptions {
+        slots,
+        per_workspace,
+        lease: lease.map_or(defaults.lease, Duration::from_secs),
+        drain,
+        weights: defaults.weights,
+    })
 }
 
 fn limits(layered: &Layered, drain: Duration) -> Checked<(ApiLimits, EdgeLimits)> {

@@ -12,8 +12,8 @@ pub(super) struct Document {
     pub(super) environment: Option<String>,
     pub(super) data_dir: Option<String>,
     pub(super) drain_s: Option<u64>,
-    pub(super) store: Backend,
-    pub(super) queue: Backend,
+    pub(super) store: Store,
+    pub(super) queue: Queue,
     pub(super) payloads: Payloads,
     pub(super) listen: Listen,
     pub(super) auth: Auth,
@@ -26,7 +26,15 @@ pub(super) struct Document {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Backend {
+pub(super) struct Store {
+    pub(super) url: Option<String>,
+    pub(super) max_connections: Option<u64>,
+    pub(super) statement_timeout_s: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Queue {
     pub(super) url: Option<String>,
 }
 

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod payloads;
 mod sources;
+mod store;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -26,6 +27,7 @@ use crate::roles::Roles;
 pub use error::{SettingError, SettingSource};
 pub use payloads::{PayloadPlace, PayloadSettings};
 pub use sources::Sources;
+pub use store::StorePlace;
 pub use vault::VaultSettings;
 
 /// Where everything durable is kept if nothing else is said.
@@ -42,8 +44,8 @@ pub struct Settings {
     pub environment: Environment,
     /// The folder of what has no setting of its own.
     pub data_dir: PathBuf,
-    /// The file of the embedded store.
-    pub store: PathBuf,
+    /// Where everything durable is.
+    pub store: StorePlace,
     /// Where large bodies are stored apart.
     pub payloads: PayloadSettings,
     /// Where the server listens.
@@ -108,7 +110,7 @@ impl Settings {
         Self {
             roles: Roles::ALL,
             environment: default_environment(),
-            store: store_in(&data_dir),
+            store: StorePlace::of(&data_dir),
             payloads: PayloadSettings::of(&data_dir),
             listen: Listen { api: loopback(8080), ops: loopback(9090), control: None },
             issuers: Vec::new(),
@@ -158,10 +160,6 @@ fn default_environment() -> Environment {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn store_in(data_dir: &Path) -> PathBuf {
-    data_dir.join("orchestrator.db")
 }
 
 fn kek_in(data_dir: &Path) -> PathBuf {

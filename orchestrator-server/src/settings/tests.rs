@@ -1,12 +1,12 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use orchestrator_connectors::VaultAuth;
 use orchestrator_core::secrets::VaultPrefix;
 
-use super::{LogFormat, SettingError, SettingSource, Settings, Sources};
+use super::{LogFormat, SettingError, SettingSource, Settings, Sources, StorePlace};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +30,7 @@ fn variable(name: &str, value: &str) -> Result<Settings, SettingError> {
 fn without_settings_everything_has_a_default() {
     let settings = Settings::load(&Sources::default()).unwrap();
     assert_eq!(settings.environment.as_str(), "dev");
-    assert_eq!(settings.store, PathBuf::from("orchestrator-data/orchestrator.db"));
+    assert_eq!(settings.store.file(), Some(Path::new("orchestrator-data/orchestrator.db")));
     assert_eq!(settings.secrets.kek_file, PathBuf::from("orchestrator-data/kek"));
     assert_eq!(settings.listen.api.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.listen.ops.to_string(), "127.0.0.1:9090");
@@ -48,7 +48,7 @@ fn flags_are_over_the_environment_and_the_environment_over_the_file() {
         .with_flag("environment", None::<String>);
     let settings = Settings::load(&sources).unwrap();
     assert_eq!(settings.environment.as_str(), "a");
-    assert_eq!(settings.store, PathBuf::from("/b/orchestrator.db"));
+    assert_eq!(settings.store.file(), Some(Path::new("/b/orchestrator.db")));
     assert_eq!(settings.drain, Duration::from_secs(3));
     assert_eq!((settings.workers.drain, settings.edge_limits.drain), (settings.drain, settings.drain));
     assert_eq!(settings.egress_allow, ["10.0.0.0/8".parse().unwrap()]);
@@ -68,8 +68,22 @@ fn lists_and_numbers_can_be_variables() {
     assert_eq!(settings.egress_allow.len(), 2);
     assert_eq!(settings.api_limits.body_bytes, 2048);
     assert_eq!(settings.log, LogFormat::Text);
-    assert_eq!(settings.store, PathBuf::from("/var/lib/o.db"));
+    assert_eq!(settings.store.file(), Some(Path::new("/var/lib/o.db")));
     assert_eq!(settings.environment.as_str(), "007");
+}
+
+#[test]
+fn a_database_is_shown_without_who_opens_it() {
+    let (_folder, path) = file(
+        "[store]\nurl = \"postgres://c4n4ry:c4n4ry@db.internal/shop?sslmode=require\"\nmax_connections = 9\n\
+         statement_timeout_s = 7\n",
+    );
+    let settings = Settings::load(&Sources::of_file(path)).unwrap();
+    assert_eq!(settings.store.shown(), "postgres://db.internal:5432/shop");
+    assert_eq!(settings.store.file(), None);
+    let StorePlace::Postgres(options) = &settings.store else { panic!("{:?}", settings.store) };
+    assert!(options.requires_tls() && options.connections() == 9);
+    assert!(!format!("{settings:?}").contains("c4n4ry"));
 }
 
 #[test]
@@ -109,7 +123,13 @@ fn a_setting_that_cannot_work_is_told_without_its_value() {
         ("drain_s = 0", "drain_s"),
         ("data_dir = \"\"", "data_dir"),
         ("store = \"c4n4ry\"", "store"),
-        ("store.url = \"postgres://u:c4n4ry@h/d\"", "store.url"),
+        ("store.url = \"postgres://u:c4n4ry@h\"", "store.url"),
+        ("store.url = \"postgres://u:c4n4ry@h:c4n4ry/d\"", "store.url"),
+        ("store.url = \"postgres://u:c4n4ry@h/d?sslmode=c4n4ry\"", "store.url"),
+        ("store.url = \"postgres://u:c4n4ry@h/d\"\nstore.max_connections = 3", "store.max_connections"),
+        ("store.url = \"postgres://u:c4n4ry@h/d\"\nstore.statement_timeout_s = 0", "store.statement_timeout_s"),
+        ("store.max_connections = 9", "store.max_connections"),
+        ("store.statement_timeout_s = 9", "store.statement_timeout_s"),
         ("store.url = \"mysql://u:c4n4ry@h/d\"", "store.url"),
         ("store.url = \"sqlite://\"", "store.url"),
         ("store.url = \"sqlite://:memory:\"", "store.url"),

@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use orchestrator_conformance::servers::postgres;
 use serde_json::Value;
 
 /// Longer than anything takes, so that what hangs is seen as a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An install: a folder.
+/// An install: a folder, and whatever it is set to.
 pub(crate) struct Install {
     folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// What a command did.
@@ -53,7 +55,23 @@ impl Done {
 
 impl Install {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self::with(&[])
+    }
+
+    /// One with these settings: `STORE__URL`.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let variable = |(name, value): &(&str, &str)| (format!("ORCHESTRATOR__{name}"), (*value).to_owned());
+        Self { folder: tempfile::tempdir().unwrap(), variables: settings.iter().map(variable).collect() }
+    }
+
+    /// One whose store is this database.
+    pub(crate) fn on(url: &str) -> Self {
+        Self::with(&[("STORE__URL", url), ("STORE__MAX_CONNECTIONS", "4")])
+    }
+
+    /// One on each backend.
+    pub(crate) fn of_each_backend() -> [Self; 2] {
+        [Self::new(), Self::on(&postgres::fresh_database())]
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +92,8 @@ impl Install {
         command
             .env("ORCHESTRATOR__LISTEN__API", "127.0.0.1:0")
             .env("ORCHESTRATOR__LISTEN__OPS", "127.0.0.1:0")
-            .env("ORCHESTRATOR__EGRESS__ALLOW", "127.0.0.1/32");
+            .env("ORCHESTRATOR__EGRESS__ALLOW", "127.0.0.1/32")
+            .envs(self.variables.iter().cloned());
         command
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod bundles;
 mod canary;
+mod databases;
 mod doctor;
 mod jobs;
 mod keys;

@@ -31,9 +31,9 @@ fn a_setting_that_is_unknown_or_cannot_work_stops_the_start_with_one_line() {
         "error: `store.urls` (from the environment variable ORCHESTRATOR__STORE__URLS) is no setting of this server"
     );
     assert_eq!(
-        refusal("ORCHESTRATOR__STORE__URL", "postgres://user:c4n4ry@db/x"),
-        "error: the setting `store.url` (from the environment variable ORCHESTRATOR__STORE__URL) cannot work: this build \
-         has no Postgres backend yet: use sqlite://<path>"
+        refusal("ORCHESTRATOR__STORE__URL", "mysql://user:c4n4ry@db/x"),
+        "error: the setting `store.url` (from the environment variable ORCHESTRATOR__STORE__URL) cannot work: \
+         sqlite://<path> or postgres://<user>:<password>@<host>/<database> is expected"
     );
     let file = install.write("orchestrator.toml", "[listen]\napis = \"c4n4ry\"\n");
     assert_eq!(
@@ -67,80 +67,86 @@ fn an_address_that_is_taken_is_named() {
 
 #[test]
 fn a_store_of_another_environment_is_refused() {
-    let install = Install::new();
-    drop(install.serve());
-    let line = install.run(&["serve", "--environment", "prod"]).refused();
-    assert!(line.contains("belongs to the environment `dev`"), "{line}");
-    let mint = ["token", "mint", "--aud", "orchestrator-control", "--sub", "a", "--scope", "orchestrator.admin"];
-    let mut other = mint.to_vec();
-    other.extend(["--environment", "prod"]);
-    assert!(install.run(&other).refused().contains("belongs to the environment `dev`"));
-    assert!(install.run(&mint).status.success());
+    for install in Install::of_each_backend() {
+        drop(install.serve());
+        let line = install.run(&["serve", "--environment", "prod"]).refused();
+        assert!(line.contains("belongs to the environment `dev`"), "{line}");
+        let mint = ["token", "mint", "--aud", "orchestrator-control", "--sub", "a", "--scope", "orchestrator.admin"];
+        let mut other = mint.to_vec();
+        other.extend(["--environment", "prod"]);
+        assert!(install.run(&other).refused().contains("belongs to the environment `dev`"));
+        assert!(install.run(&mint).status.success());
+    }
 }
 
 #[test]
 fn a_key_file_that_is_gone_stops_the_start_and_is_not_replaced() {
-    let install = Install::new();
-    drop(install.serve());
-    let key = install.path("orchestrator-data/kek");
-    std::fs::rename(&key, install.path("kept")).unwrap();
-    let line = install.run(&["serve"]).refused();
-    assert!(line.contains("is gone, and the store holds what it sealed"), "{line}");
-    assert!(!key.exists());
-    std::fs::rename(install.path("kept"), &key).unwrap();
-    install.serve();
+    for install in Install::of_each_backend() {
+        drop(install.serve());
+        let key = install.path("orchestrator-data/kek");
+        std::fs::rename(&key, install.path("kept")).unwrap();
+        let line = install.run(&["serve"]).refused();
+        assert!(line.contains("is gone, and the store holds what it sealed"), "{line}");
+        assert!(!key.exists());
+        std::fs::rename(install.path("kept"), &key).unwrap();
+        install.serve();
+    }
 }
 
 #[test]
 fn inv_12_sigterm_lets_the_running_job_end_and_exits_zero() {
-    let (install, upstream) = (Install::new(), Upstream::start());
-    let mut server = install.serve();
-    server.apply("drain-dev", &connector(&upstream.url));
-    let submit = [
-        "jobs",
-        "submit",
-        "--connector",
-        "up",
-        "--operation",
-        "request",
-        "--input",
-        "{\"method\":\"GET\",\"path\":\"/a\"}",
-    ];
-    let job = finish(server.product("drain-dev", &submit)).well();
-    let asked = upstream.next();
-    server.terminate();
-    server.logged("stopping");
-    asked.answer(200, "{\"done\":true}");
-    assert_eq!(server.ended().code(), Some(0));
-    let server = install.serve();
-    let shown = finish(server.product("drain-dev", &["jobs", "get", &job, "--output", "json"])).json();
-    assert_eq!((&shown["status"], &shown["attempt"]), (&"succeeded".into(), &1.into()), "{shown}");
+    for install in Install::of_each_backend() {
+        let upstream = Upstream::start();
+        let mut server = install.serve();
+        server.apply("drain-dev", &connector(&upstream.url));
+        let submit = [
+            "jobs",
+            "submit",
+            "--connector",
+            "up",
+            "--operation",
+            "request",
+            "--input",
+            "{\"method\":\"GET\",\"path\":\"/a\"}",
+        ];
+        let job = finish(server.product("drain-dev", &submit)).well();
+        let asked = upstream.next();
+        server.terminate();
+        server.logged("stopping");
+        asked.answer(200, "{\"done\":true}");
+        assert_eq!(server.ended().code(), Some(0));
+        let server = install.serve();
+        let shown = finish(server.product("drain-dev", &["jobs", "get", &job, "--output", "json"])).json();
+        assert_eq!((&shown["status"], &shown["attempt"]), (&"succeeded".into(), &1.into()), "{shown}");
+    }
 }
 
 #[test]
 fn inv_12_what_does_not_end_within_the_drain_is_given_back_and_runs_again() {
-    let (install, upstream) = (Install::new(), Upstream::start());
-    let mut server = install.serve_with(&["--drain-s", "1"]);
-    server.apply("drain-dev", &connector(&upstream.url));
-    let submit = [
-        "jobs",
-        "submit",
-        "--connector",
-        "up",
-        "--operation",
-        "request",
-        "--input",
-        "{\"method\":\"GET\",\"path\":\"/a\"}",
-    ];
-    let job = finish(server.product("drain-dev", &submit)).well();
-    let asked = upstream.next();
-    server.terminate();
-    assert_eq!(server.ended().code(), Some(0));
-    asked.answer(200, "{}");
-    let server = install.serve();
-    upstream.next().answer(200, "{}");
-    let watched = finish(server.product("drain-dev", &["jobs", "watch", &job, "--output", "json"])).well();
-    assert!(watched.lines().last().unwrap().contains("\"status\":\"succeeded\""), "{watched}");
+    for install in Install::of_each_backend() {
+        let upstream = Upstream::start();
+        let mut server = install.serve_with(&["--drain-s", "1"]);
+        server.apply("drain-dev", &connector(&upstream.url));
+        let submit = [
+            "jobs",
+            "submit",
+            "--connector",
+            "up",
+            "--operation",
+            "request",
+            "--input",
+            "{\"method\":\"GET\",\"path\":\"/a\"}",
+        ];
+        let job = finish(server.product("drain-dev", &submit)).well();
+        let asked = upstream.next();
+        server.terminate();
+        assert_eq!(server.ended().code(), Some(0));
+        asked.answer(200, "{}");
+        let server = install.serve();
+        upstream.next().answer(200, "{}");
+        let watched = finish(server.product("drain-dev", &["jobs", "watch", &job, "--output", "json"])).well();
+        assert!(watched.lines().last().unwrap().contains("\"status\":\"succeeded\""), "{watched}");
+    }
 }
 
 #[test]
@@ -168,18 +174,19 @@ fn the_control_api_can_have_a_listener_of_its_own() {
 
 #[test]
 fn a_process_serves_its_roles_and_no_more() {
-    let install = Install::new();
-    let ingress = install.serve_with(&["--roles", "ingress"]);
-    assert_eq!(get(&ingress.url, "/jobs").0, 404);
-    assert_eq!(get(&ingress.url, "/webhooks/stripe").0, 405);
-    drop(ingress);
-    let api = install.serve_with(&["--roles", "api"]);
-    assert_eq!(get(&api.url, "/jobs").0, 401);
-    assert_eq!(get(&api.url, "/webhooks/stripe").0, 404);
-    drop(api);
-    let worker = install.serve_with(&["--roles", "worker"]);
-    assert_eq!(worker.url, "");
-    assert_eq!(get(&worker.ops, "/readyz").0, 200);
+    for install in Install::of_each_backend() {
+        let ingress = install.serve_with(&["--roles", "ingress"]);
+        assert_eq!(get(&ingress.url, "/jobs").0, 404);
+        assert_eq!(get(&ingress.url, "/webhooks/stripe").0, 405);
+        drop(ingress);
+        let api = install.serve_with(&["--roles", "api"]);
+        assert_eq!(get(&api.url, "/jobs").0, 401);
+        assert_eq!(get(&api.url, "/webhooks/stripe").0, 404);
+        drop(api);
+        let worker = install.serve_with(&["--roles", "worker"]);
+        assert_eq!(worker.url, "");
+        assert_eq!(get(&worker.ops, "/readyz").0, 200);
+    }
 }
 
 #[test]

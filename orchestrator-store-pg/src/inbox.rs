@@ -1,0 +1,277 @@
+//! The webhook inbox. What deduplicates is narrow and lives long; bodies lie apart and go early.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use orchestrator_core::store::{
+    Enqueue, InboxRecord, InboxStore, Ingested, NewInbox, PayloadLinks, StoreError, delivering,
+};
+use orchestrator_core::types::{InboxId, JobId, PayloadId, WorkspaceId};
+use sqlx::PgConnection;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::PgRecordEncoder;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo};
+use sqlx::{Encode, Postgres, Type};
+
+use crate::PgStore;
+use crate::arrays::{EventRow, JobRow, op};
+use crate::committer::{Write, about};
+use crate::failure::Failure;
+use crate::jobs::{accept_whole, distinct, jobs_weight};
+use crate::notices::Told;
+use crate::payloads;
+use crate::rows::{
+    Unreadable, below, bits, bits_opt, document_opt, hash, id, int, number, parsed, readable, text, text_opt, time,
+    to_json, trace, value,
+};
+use crate::session::{context, owned};
+use crate::store::Shared;
+use crate::text::stored;
+
+#[async_trait]
+impl InboxStore for PgStore {
+    async fn ingest(&self, workspace: &WorkspaceId, entry: NewInbox) -> Result<Ingested, StoreError> {
+        if entry.payloads.is_empty() && entry.jobs.iter().all(|job| job.payloads.is_empty()) {
+            return self.lanes.ingest.submit((workspace.clone(), entry)).await;
+        }
+        let (shared, workspace) = (self.shared.clone(), workspace.clone());
+        owned(async move { ingest_whole(&shared, workspace, entry).await }).await
+    }
+
+    async fn inbox_entry(&self, workspace: &WorkspaceId, entry: InboxId) -> Result<Option<InboxRecord>, StoreError> {
+        const ONE: &str = "SELECT i.*, b.headers, b.body, b.payload, b.id IS NOT NULL AS body_kept \
+            FROM inbox i LEFT JOIN inbox_bodies b USING (workspace, id) WHERE i.workspace = $1 AND i.id = $2";
+        let (shared, workspace) = (self.shared.clone(), workspace.clone());
+        owned(async move {
+            let mut transaction = shared.begin(workspace.as_str()).await?;
+            let one = sqlx::query(ONE).bind(workspace.as_str()).bind(id(entry.bits()));
+            let row = one.fetch_optional(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(row.as_ref().map(read_entry).transpose()?)
+        })
+        .await
+    }
+
+    async fn inbox(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<InboxId>,
+        limit: usize,
+    ) -> Result<Vec<InboxRecord>, StoreError> {
+        const PAGE: &str = "SELECT i.*, NULL::text AS headers, NULL::bytea AS body, NULL::uuid AS payload, \
+              EXISTS (SELECT FROM inbox_bodies b WHERE b.workspace = i.workspace AND b.id = i.id) AS body_kept \
+            FROM inbox i WHERE i.workspace = $1 AND i.id < $2 ORDER BY i.id DESC LIMIT $3";
+        let (shared, workspace) = (self.shared.clone(), workspace.clone());
+        owned(async move {
+            let before = below(before.map(InboxId::bits));
+            let mut transaction = shared.begin(workspace.as_str()).await?;
+            let page = sqlx::query(PAGE).bind(workspace.as_str()).bind(before).bind(int(limit));
+            let rows = page.fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(readable(&rows, read_entry))
+        })
+        .await
+    }
+
+    async fn redeliver(&self, workspace: &WorkspaceId, entry: InboxId, enqueue: Enqueue) -> Result<bool, StoreError> {
+        let (shared, workspace) = (self.shared.clone(), workspace.clone());
+        owned(async move { redeliver(&shared, &workspace, entry, &enqueue).await }).await
+    }
+}
+
+fn read_entry(row: &PgRow) -> Result<InboxRecord, Unreadable> {
+    let entry = NewInbox {
+        id: InboxId::from_bits(bits(row, "id")?),
+        provider: parsed(row, "provider")?,
+        route: parsed(row, "route")?,
+        account: text_opt(row, "account")?,
+        event_id: text(row, "event_id")?,
+        event_type: text_opt(row, "event_type")?,
+        headers: document_opt(row, "headers")?.unwrap_or_default(),
+        body: value::<Option<Vec<u8>>>(row, "body")?.map(Bytes::from).unwrap_or_default(),
+        body_payload: bits_opt(row, "payload")?.map(PayloadId::from_bits),
+        body_hash: hash(row, "body_hash")?,
+        received_at: time(row, "received_at")?,
+        trace_id: trace(row, "trace")?,
+        events: Vec::new(),
+        jobs: Vec::new(),
+        payloads: PayloadLinks::default(),
+    };
+    Ok(InboxRecord {
+        entry,
+        body_kept: value(row, "body_kept")?,
+        duplicates: number(row, "duplicates")?,
+        job: bits_opt(row, "job")?.map(JobId::from_bits),
+        given_up: value(row, "given_up")?,
+    })
+}
+
+/// An entry to be, as the database's type `new_entry`.
+struct EntryRow<'a> {
+    op: i32,
+    workspace: &'a WorkspaceId,
+    entry: &'a NewInbox,
+    headers: String,
+}
+
+impl Type<Postgres> for EntryRow<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("new_entry")
+    }
+}
+
+impl PgHasArrayType for EntryRow<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of("new_entry")
+    }
+}
+
+impl Encode<'_, Postgres> for EntryRow<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let entry = self.entry;
+        let mut record = PgRecordEncoder::new(buffer);
+        record
+            .encode(self.op)?
+            .encode(self.workspace.as_str())?
+            .encode(id(entry.id.bits()))?
+            .encode(entry.provider.as_str())?
+            .encode(stored(&entry.sender()).as_ref())?
+            .encode(stored(&entry.event_id).as_ref())?
+            .encode(entry.route.as_str())?
+            .encode(entry.account.as_deref().map(stored).as_deref())?
+            .encode(entry.event_type.as_deref().map(stored).as_deref())?
+            .encode(entry.body_hash.as_slice())?
+            .encode(entry.received_at.unix_ms())?
+            .encode(id(entry.trace_id.bits()))?
+            .encode(delivering(&entry.jobs).map(|job| id(job.bits())))?
+            .encode(self.headers.as_str())?
+            .encode(entry.body.as_ref())?
+            .encode(entry.body_payload.map(|payload| id(payload.bits())))?;
+        record.finish();
+        Ok(IsNull::No)
+    }
+}
+
+/// A webhook to take in, with those of others.
+pub(crate) struct Ingest;
+
+impl Write for Ingest {
+    type Item = (WorkspaceId, NewInbox);
+    type Answer = Ingested;
+
+    fn weight((_, entry): &Self::Item) -> usize {
+        entry.body.len() + jobs_weight(&entry.jobs)
+    }
+
+    fn keys((workspace, entry): &Self::Item, keys: &mut Vec<u64>) {
+        keys.push(about((workspace, entry.provider.as_str(), entry.sender(), &entry.event_id)));
+        keys.push(about((workspace, entry.id)));
+        keys.extend(entry.jobs.iter().map(|job| about((workspace, job.id))));
+    }
+
+    async fn write(
+        shared: &Shared,
+        conn: &mut PgConnection,
+        items: &[&Self::Item],
+        told: &mut Told,
+    ) -> Result<Vec<Ingested>, Failure> {
+        write(shared, conn, items, told).await
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    conn: &mut PgConnection,
+    items: &[&(WorkspaceId, NewInbox)],
+    told: &mut Told,
+) -> Result<Vec<Ingested>, Failure> {
+    const INGEST: &str = "SELECT op, fresh, id, conflict, duplicates, workspace, lane, priority, run_at, lost FROM ingest(\
+        set_config('orchestrator.workspaces', $1, true), $2, $3, $4, $5)";
+    let mut entries = Vec::with_capacity(items.len());
+    let (mut jobs, mut events) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len() * 2));
+    for (index, (workspace, entry)) in items.iter().enumerate() {
+        let op = op(index);
+        entries.push(EntryRow { op, workspace, entry, headers: to_json(&entry.headers)? });
+        for event in &entry.events {
+            events.push(EventRow::new(op, workspace, event)?);
+        }
+        for job in distinct(&entry.jobs) {
+            jobs.push(JobRow::new(op, workspace, job)?);
+            events.extend(EventRow::queued(op, workspace, job)?);
+        }
+    }
+    let rows = sqlx::query(INGEST)
+        .bind(context(items.iter().map(|(workspace, _)| workspace)))
+        .bind(shared.now())
+        .bind(entries)
+        .bind(jobs)
+        .bind(events)
+        .fetch_all(conn)
+        .await?;
+    let mut answers: Vec<Option<Ingested>> = items.iter().map(|_| None).collect();
+    for row in &rows {
+        let Some(op) = value::<Option<i32>>(row, "op")? else {
+            told.hint(row, "id")?;
+            continue;
+        };
+        let index = usize::try_from(op - 1).map_err(|_| Unreadable { column: "op" })?;
+        let Some((slot, (workspace, _))) = answers.get_mut(index).zip(items.get(index)) else { continue };
+        *slot = Some(if value::<bool>(row, "fresh")? {
+            told.touched(workspace);
+            Ingested::New
+        } else {
+            Ingested::Duplicate {
+                id: InboxId::from_bits(bits(row, "id")?),
+                conflict: value(row, "conflict")?,
+                count: number(row, "duplicates")?,
+            }
+        });
+    }
+    // A tombstone that was swept away in between: the sender tries again.
+    let lost = || Failure::Sql(sqlx::Error::RowNotFound);
+    answers.into_iter().map(|answer| answer.ok_or_else(lost)).collect()
+}
+
+/// Takes a webhook in by a transaction of its own, with its payloads.
+async fn ingest_whole(shared: &Shared, workspace: WorkspaceId, entry: NewInbox) -> Result<Ingested, Failure> {
+    let mut told = Told::default();
+    let mut transaction = shared.begin(workspace.as_str()).await?;
+    let item = (workspace, entry);
+    let ingested = write(shared, &mut transaction, &[&item], &mut told).await?.pop();
+    let (workspace, entry) = &item;
+    let ingested = ingested.ok_or_else(|| Failure::Refused("it was not taken in".to_owned()))?;
+    if ingested == Ingested::New {
+        payloads::link(shared, &mut transaction, workspace, &entry.id.to_string(), &entry.payloads).await?;
+        for job in &entry.jobs {
+            payloads::link(shared, &mut transaction, workspace, &job.id.to_string(), &job.payloads).await?;
+        }
+    }
+    transaction.commit().await?;
+    shared.tell(&told);
+    Ok(ingested)
+}
+
+async fn redeliver(
+    shared: &Shared,
+    workspace: &WorkspaceId,
+    entry: InboxId,
+    enqueue: &Enqueue,
+) -> Result<bool, Failure> {
+    const KNOWN: &str = "SELECT 1 FROM inbox WHERE workspace = $1 AND id = $2 FOR UPDATE";
+    const NOTE: &str = "UPDATE inbox SET job = $3, given_up = false WHERE workspace = $1 AND id = $2";
+    let mut told = Told::default();
+    let mut transaction = shared.begin(workspace.as_str()).await?;
+    let known = sqlx::query(KNOWN).bind(workspace.as_str()).bind(id(entry.bits()));
+    if known.fetch_optional(&mut *transaction).await?.is_none() {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let (_, fresh) = accept_whole(shared, &mut transaction, workspace, enqueue, &mut told).await?;
+    if let Some(job) = delivering(&enqueue.jobs).filter(|_| fresh) {
+        let note = sqlx::query(NOTE).bind(workspace.as_str()).bind(id(entry.bits())).bind(id(job.bits()));
+        note.execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    shared.tell(&told);
+    Ok(true)
+}

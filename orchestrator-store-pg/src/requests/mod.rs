@@ -1,0 +1,47 @@
+//! The request log, what is kept for idempotency keys, and retention.
+
+mod begin;
+mod log;
+mod sweep;
+
+use async_trait::async_trait;
+use orchestrator_core::store::{Begin, Begun, RequestEntry, RequestLog, StoreError, Sweep};
+use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
+
+use crate::PgStore;
+use crate::session::owned;
+
+pub(crate) use begin::Begins;
+pub(crate) use log::Log;
+
+#[async_trait]
+impl RequestLog for PgStore {
+    async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
+        self.lanes.begin.submit((workspace.clone(), begin)).await
+    }
+
+    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+        log::log(self, entries).await
+    }
+
+    async fn request_about(&self, workspace: &WorkspaceId, subject: &str) -> Result<Option<RequestView>, StoreError> {
+        let (shared, workspace, subject) = (self.shared.clone(), workspace.clone(), subject.to_owned());
+        owned(async move { log::about_subject(&shared, &workspace, &subject).await }).await
+    }
+
+    async fn requests(
+        &self,
+        workspace: &WorkspaceId,
+        subject: Option<&str>,
+        before: Option<RequestId>,
+        limit: usize,
+    ) -> Result<Vec<RequestView>, StoreError> {
+        let (shared, workspace, subject) = (self.shared.clone(), workspace.clone(), subject.map(str::to_owned));
+        owned(async move { log::requests(&shared, &workspace, subject.as_deref(), before, limit).await }).await
+    }
+
+    async fn sweep(&self, sweep: Sweep, limit: usize) -> Result<u64, StoreError> {
+        let shared = self.shared.clone();
+        owned(async move { sweep::sweep(&shared, &sweep, limit).await }).await
+    }
+}
