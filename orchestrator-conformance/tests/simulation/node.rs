@@ -24,6 +24,15 @@ use crate::time::{Lying, Truth, ms};
 /// Short, so that runs are: everything follows from it as from any other.
 pub const LEASE: Duration = Duration::from_secs(3);
 
+/// What nodes share.
+#[derive(Clone)]
+pub struct World {
+    pub store: Arc<dyn Store>,
+    pub queue: Option<Arc<dyn JobQueue>>,
+    pub outside: Outside,
+    pub truth: Arc<Truth>,
+}
+
 pub struct Node {
     runtime: Runtime,
     pub engine: Orchestrator,
@@ -41,7 +50,7 @@ pub struct Node {
 impl Node {
     /// Starts a node at the true time `now`.
     pub fn start(
-        (store, queue, outside, truth): (Arc<dyn Store>, Option<Arc<dyn JobQueue>>, Outside, Arc<Truth>),
+        World { store, queue, outside, truth }: World,
         now: i64,
         off_ms: i64,
         seed: u64,

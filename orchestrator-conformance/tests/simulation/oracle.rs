@@ -63,7 +63,7 @@ impl Left<'_> {
                     self.breaches.push(format!("{id} succeeded, and the upstream knows nothing of it"));
                 }
                 JobState::Succeeded | JobState::Dead if job.call.callback.is_some() => {
-                    self.told(&job.workspace, &record)
+                    self.told(&job.workspace, &record);
                 }
                 JobState::Queued | JobState::Running => {
                     self.breaches.push(format!("{id} has not ended: {}", record.state.as_str()));

@@ -13,7 +13,7 @@ use orchestrator_core::store::{QueueStats, Store};
 use crate::clients::{Clients, Draw, Wish};
 use crate::config::{WORKSPACES, bundle, workspace};
 use crate::flaws::{Flaw, Flaws};
-use crate::node::Node;
+use crate::node::{Node, World};
 use crate::observed::Observed;
 use crate::oracle;
 use crate::outside::Outside;
@@ -81,7 +81,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
     let watcher = Watcher::new(truth.clone(), trace.clone());
     let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(truth.clone()));
     let shared = Arc::new(Observed { inner, flaws: Flaws::new(flaw), watcher });
-    let queue = (seed % 2 == 0).then(|| Arc::new(MemoryQueue::new(truth.clone())));
+    let queue = seed.is_multiple_of(2).then(|| Arc::new(MemoryQueue::new(truth.clone())));
     let outside = Outside::new(seed ^ 0x5eed, trace.clone(), truth.clone());
     let clients = Clients { known: Arc::default(), truth: truth.clone(), trace: trace.clone() };
     let random = fastrand::Rng::with_seed(seed);
@@ -135,9 +135,12 @@ impl Run {
         self.starts += 1;
         let off = [0, 600_000, -600_000][place] * self.random.i64(0..2);
         self.trace.say(format_args!("node {place} starts, {off} ms off"));
-        let shared: Arc<dyn Store> = self.shared.clone();
-        let queue = self.queue.clone().map(|queue| queue as Arc<dyn JobQueue>);
-        let world = (shared, queue, self.outside.clone(), self.truth.clone());
+        let world = World {
+            store: self.shared.clone(),
+            queue: self.queue.clone().map(|queue| queue as Arc<dyn JobQueue>),
+            outside: self.outside.clone(),
+            truth: self.truth.clone(),
+        };
         Node::start(world, self.now, off, self.seed.wrapping_mul(31).wrapping_add(self.starts), RATES)
     }
 
