@@ -53,7 +53,9 @@
 mod clock;
 pub mod connector;
 pub mod faults;
+pub mod limiter;
 pub mod payload;
+pub mod queue;
 pub mod servers;
 pub mod store;
 

@@ -16,6 +16,8 @@ use orchestrator_core::store::Store;
 fn every_behaviour_is_run() {
     every_behaviour_of("src/store", "store_behaviours! {", 100);
     every_behaviour_of("src/connector", "connector_behaviours! {", 25);
+    every_behaviour_of("src/queue", "queue_behaviours! {", 25);
+    every_behaviour_of("src/limiter", "limiter_behaviours! {", 9);
 }
 
 fn every_behaviour_of(folder: &str, list: &str, at_least: usize) {

@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Depot, PayloadStore};
 use crate::policy::rate_limit::lease::{Keeper, TokenLeases};
-use crate::queue::{JobQueue, Link};
+use crate::queue::{ConfigNotices, JobQueue, Link, SeenKeys};
 use crate::secrets::seal::KeyRing;
 use crate::secrets::{
     EnvSecrets, FileSecrets, InstallKeys, SecretBoard, SecretOrigins, SecretResolver, VaultPrefix, VaultReader,
@@ -87,6 +87,8 @@ pub struct Builder {
     payload_max: Option<u64>,
     leases: Option<Arc<dyn TokenLeases>>,
     queue: Option<Arc<dyn JobQueue>>,
+    notices: Option<Arc<dyn ConfigNotices>>,
+    seen_keys: Option<Arc<dyn SeenKeys>>,
 }
 
 impl Builder {
@@ -194,6 +196,21 @@ impl Builder {
         self
     }
 
+    /// How nodes tell each other that a config changed. Without it they see it within half a second.
+    #[must_use]
+    pub fn config_notices(mut self, notices: Arc<dyn ConfigNotices>) -> Self {
+        self.notices = Some(notices);
+        self
+    }
+
+    /// Where nodes remember which idempotency keys were used lately. Without it a repeated request takes the way of a new one,
+    /// and is answered at its end.
+    #[must_use]
+    pub fn seen_keys(mut self, keys: Arc<dyn SeenKeys>) -> Self {
+        self.seen_keys = Some(keys);
+        self
+    }
+
     /// Builds the engine and starts its background tasks on the current runtime. End it by
     /// [`shutdown`](Orchestrator::shutdown).
     ///
@@ -258,6 +275,7 @@ impl Builder {
             states: PolicyStates::new(keeper),
             hub,
             queue,
+            seen_keys: self.seen_keys,
             recorder,
             notices: Notices::default(),
             worker: WorkerStats::default(),
@@ -296,7 +314,10 @@ impl Builder {
             });
         }
         engine.tasks.spawn(retention::rest(engine.clone()));
-        engine.tasks.spawn(retention::follow(engine.clone(), epoch));
+        if let Some(notices) = &self.notices {
+            engine.tasks.spawn(retention::announce(engine.clone(), notices.clone()));
+        }
+        engine.tasks.spawn(retention::follow(engine.clone(), epoch, self.notices));
         engine.tasks.spawn(retention::sweep(engine.clone()));
         engine.tasks.spawn(retention::summaries(engine.clone()));
         engine.tasks.spawn(secrets::watch(engine.clone()));

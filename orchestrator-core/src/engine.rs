@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator_types::{Environment, FieldError, Page, RequestView, WorkspaceId, WorkspaceStatus};
+use orchestrator_types::{Environment, FieldError, IdempotencyKey, Page, RequestView, WorkspaceId, WorkspaceStatus};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,9 +20,9 @@ use crate::error::Error;
 use crate::execute::Recorder;
 use crate::hub::Hub;
 use crate::payload::Depot;
-use crate::queue::Link;
+use crate::queue::{Link, SeenKeys};
 use crate::secrets::{SecretBoard, SecretResolver};
-use crate::store::{CommitError, DEFAULT_WORKSPACES, Owner, RecordKind, Store};
+use crate::store::{CommitError, DEFAULT_WORKSPACES, KeyRoute, KnownAnswer, Owner, RecordKind, Store};
 use crate::store_time::StoreTime;
 use crate::webhooks::Notices;
 use crate::worker::WorkerStats;
@@ -45,6 +45,7 @@ pub(crate) struct Engine {
     pub(crate) states: PolicyStates,
     pub(crate) hub: Arc<Hub>,
     pub(crate) queue: Option<Arc<Link>>,
+    pub(crate) seen_keys: Option<Arc<dyn SeenKeys>>,
     pub(crate) recorder: Recorder,
     pub(crate) notices: Notices,
     pub(crate) worker: WorkerStats,
@@ -127,6 +128,27 @@ impl Engine {
         }
         let record = self.store.record(&Owner::from(workspace), RecordKind::Workspace, SELF).await?;
         record.map(|record| Ok((decode(&record.body)?, record.version))).transpose()
+    }
+
+    /// The answer to a request whose key was seen before, if the store has it: what repeats a request writes nothing then.
+    pub(crate) async fn recall(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Option<KnownAnswer> {
+        if !self.seen_keys.as_ref()?.seen(workspace, route, key).await {
+            return None;
+        }
+        // A hint that does not hold, and a store that does not say: the usual way decides.
+        self.store.kept(workspace, route, key).await.ok().flatten()
+    }
+
+    /// Notes that a key was used, and has its answer.
+    pub(crate) fn used(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) {
+        if let Some(keys) = &self.seen_keys {
+            keys.note(workspace, route, key);
+        }
     }
 
     /// Refuses a name of another environment.

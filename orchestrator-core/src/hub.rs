@@ -20,6 +20,8 @@ pub(crate) struct Hub {
     pub(crate) ready: Notify,
     /// Control records changed.
     pub(crate) control: Notify,
+    /// They did, and other nodes are to be told.
+    pub(crate) changed: Notify,
     /// Where jobs that become ready are offered.
     queue: Option<Arc<Link>>,
 }
@@ -62,6 +64,7 @@ impl CommitWatch for Hub {
 
     fn control(&self) {
         self.control.notify_one();
+        self.changed.notify_one();
     }
 
     fn wants_hints(&self) -> bool {

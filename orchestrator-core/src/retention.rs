@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::payload;
+use crate::queue::ConfigNotices;
 use crate::secrets::follow as follow_keys;
 use crate::store::{Owner, Sweep};
 
@@ -117,7 +118,7 @@ pub(crate) async fn summaries(engine: Arc<Engine>) {
 
 /// Forgets what other nodes changed, within half a second, and follows the store's time, until the engine stops.
 /// `epoch` is one that nothing was read before.
-pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
+pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64, notices: Option<Arc<dyn ConfigNotices>>) {
     let mut round: u32 = 0;
     loop {
         if round.is_multiple_of(TIME)
@@ -142,6 +143,30 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64) {
             biased;
             () = sleep(Duration::from_millis(400 + fastrand::u64(..100))) => {}
             () = engine.hub.control.notified() => {}
+            () = heard(notices.as_deref()) => {}
+            () = engine.stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn heard(notices: Option<&dyn ConfigNotices>) {
+    match notices {
+        Some(notices) => notices.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells other nodes of what this one changed, until the engine stops.
+pub(crate) async fn announce(engine: Arc<Engine>, notices: Arc<dyn ConfigNotices>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = engine.hub.changed.notified() => {}
+            () = engine.stopping.cancelled() => return,
+        }
+        tokio::select! {
+            biased;
+            () = notices.tell() => {}
             () = engine.stopping.cancelled() => return,
         }
     }

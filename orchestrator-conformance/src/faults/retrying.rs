@@ -10,12 +10,12 @@ use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{
     Begin, Begun, Cancelled, Claim, ClaimNamed, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange,
     ControlStore, DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, Expect, HeldLease, InboxRecord,
-    InboxStore, Ingested, JobFilter, JobRecord, JobState, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload,
-    Owner, PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog,
-    RouteKey, RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
+    InboxStore, Ingested, JobFilter, JobRecord, JobState, JobStore, KeyRoute, KnownAnswer, Moved, NewAudit, NewEvent,
+    NewInbox, NewPayload, Owner, PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind,
+    RequestEntry, RequestLog, RouteKey, RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
 };
 use orchestrator_core::types::{
-    AuditRecord, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
+    AuditRecord, IdempotencyKey, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
 };
 
 use super::caller::{Caller, Repeat};
@@ -354,6 +354,15 @@ impl EventLog for RetryingStore {
 impl RequestLog for RetryingStore {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         self.again(Repeat::Freely, || self.inner.begin(workspace, begin.clone())).await
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        self.again(Repeat::Freely, || self.inner.kept(workspace, route, key)).await
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

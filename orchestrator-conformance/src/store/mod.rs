@@ -215,6 +215,7 @@ macro_rules! store_conformance {
             requests {
                 inv_08_the_first_makes_the_call
                 inv_08_an_answer_is_kept_for_its_time
+                inv_08_a_kept_answer_is_read_without_beginning
                 inv_08_another_request_under_a_key_is_refused
                 inv_08_a_key_is_forgotten_if_no_attempt_began
                 inv_32_a_call_whose_process_died_is_unknown

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use orchestrator_core::clock::Clock;
 use orchestrator_core::store::{
-    Begin, Begun, Enqueued, IdempotencyScope, KeptAnswer, PayloadLinks, RequestEntry, Store,
+    Begin, Begun, Enqueued, IdempotencyScope, KeptAnswer, KeyRoute, KnownAnswer, PayloadLinks, RequestEntry, Store,
 };
 use orchestrator_core::types::{
     AttemptOutcome, AttemptRecord, Decision, ExecutionId, RequestView, Timestamp, WorkspaceId,
@@ -89,6 +89,34 @@ pub async fn inv_08_an_answer_is_kept_for_its_time(harness: &impl StoreHarness) 
     assert_eq!(second.begin_as("k", 1, later, true).await, Begun::Done(Bytes::from_static(b"42")));
     harness.clock().advance(MINUTE * 2);
     assert_eq!(second.begin_as("k", 2, later.after(DAY), false).await, Begun::Fresh);
+}
+
+/// What is kept can be read, of the route and workspace that it is of: nothing while the call is being made, nothing after its
+/// time, and reading begins nothing.
+pub async fn inv_08_a_kept_answer_is_read_without_beginning(harness: &impl StoreHarness) {
+    let (store, workspace, other) = (harness.store().await, workspace("shop-dev"), workspace("mall-dev"));
+    let now = harness.clock().now();
+    let kept = async |workspace: &WorkspaceId, route, text: &str| {
+        store.kept(workspace, route, &key(text)).await.expect("kept")
+    };
+    assert_eq!(kept(&workspace, KeyRoute::Execute, "k").await, None);
+    let caller = Caller::new(&store, &workspace);
+    assert_eq!(caller.begin("k", now.after(MINUTE)).await, Begun::Fresh, "reading began nothing");
+    assert_eq!(kept(&workspace, KeyRoute::Execute, "k").await, None, "it is being made");
+    caller.end("k", Some(("42", now.after(DAY)))).await;
+    let known = |hash, answer: &'static str| {
+        Some(KnownAnswer { request_hash: [hash; 32], answer: Bytes::from_static(answer.as_bytes()) })
+    };
+    assert_eq!(kept(&workspace, KeyRoute::Execute, "k").await, known(1, "42"));
+    assert_eq!(kept(&workspace, KeyRoute::Jobs, "k").await, None);
+    assert_eq!(kept(&other, KeyRoute::Execute, "k").await, None);
+    store.enqueue(&workspace, under_key(calls(1), "j", 7, now.after(DAY))).await.expect("enqueue");
+    assert_eq!(kept(&workspace, KeyRoute::Jobs, "j").await, known(7, "the answer for j"));
+    assert_eq!(kept(&workspace, KeyRoute::Execute, "j").await, None);
+    assert_eq!(kept(&other, KeyRoute::Jobs, "j").await, None);
+    harness.clock().advance(DAY + MINUTE);
+    assert_eq!(kept(&workspace, KeyRoute::Execute, "k").await, None);
+    assert_eq!(kept(&workspace, KeyRoute::Jobs, "j").await, None);
 }
 
 /// Another request under the same key is refused, while it runs and when it is done.

@@ -8,12 +8,12 @@ use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{
     Begin, Begun, Cancelled, Claim, ClaimNamed, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange,
     ControlStore, DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, HeldLease, InboxRecord, InboxStore,
-    Ingested, JobFilter, JobRecord, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload, Owner, PayloadIndex,
-    PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog, RouteKey, RouteOwner,
-    Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
+    Ingested, JobFilter, JobRecord, JobStore, KeyRoute, KnownAnswer, Moved, NewAudit, NewEvent, NewInbox, NewPayload,
+    Owner, PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog,
+    RouteKey, RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
 };
 use orchestrator_core::types::{
-    AuditRecord, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
+    AuditRecord, IdempotencyKey, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
 };
 
 use crate::flaws::Flaws;
@@ -258,6 +258,15 @@ impl EventLog for Observed {
 impl RequestLog for Observed {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         self.inner.begin(workspace, begin).await
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        self.inner.kept(workspace, route, key).await
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

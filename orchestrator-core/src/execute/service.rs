@@ -24,7 +24,9 @@ use crate::engine::{Engine, page_size};
 use crate::error::Error;
 use crate::payload::check_named;
 use crate::policy::RateLimitSnapshot;
-use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, NewEvent, PayloadLinks, RequestEntry, StoreError};
+use crate::store::{
+    Begin, Begun, IdempotencyScope, KeptAnswer, KeyRoute, NewEvent, PayloadLinks, RequestEntry, StoreError,
+};
 
 /// How long an answer is kept for its idempotency key.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -175,13 +177,23 @@ pub(crate) fn plan(connector: &LiveConnector, operation: &str, input: &Value) ->
 async fn under_key(running: Arc<Running>, key: IdempotencyKey, request_hash: [u8; 32]) -> Result<Executed, Error> {
     let deadline = Instant::now() + WAIT_FOR_FIRST;
     let total = Duration::from_millis(running.connector.policy.timeout.total_ms);
+    let (engine, workspace) = (running.engine.clone(), running.live.workspace.clone());
+    if let Some(kept) = engine.recall(&workspace, KeyRoute::Execute, &key).await {
+        return match kept.request_hash == request_hash {
+            true => replay(&kept.answer, &running.connector),
+            false => Err(Error::IdempotencyMismatch),
+        };
+    }
     let mut take_over = false;
     let mut pause = Duration::from_millis(5);
     loop {
         let valid_until = running.engine.store_time.now().after(total + GRACE);
         let begin = Begin { key: key.clone(), request_hash, execution: running.id, valid_until, take_over };
         match running.spawn(|running| async move { running.begin(begin).await }).await? {
-            Step::Made(executed) => return Ok(*executed),
+            Step::Made(executed) => {
+                engine.used(&workspace, KeyRoute::Execute, &key);
+                return Ok(*executed);
+            }
             Step::Known(begun) => match begun {
                 Begun::Fresh => return Err(Error::Internal("a call was begun and not made".to_owned())),
                 Begun::Done(answer) => return replay(&answer, &running.connector),

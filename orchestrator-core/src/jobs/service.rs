@@ -19,7 +19,8 @@ use crate::error::Error;
 use crate::execute::plan;
 use crate::payload::{apart, check_named};
 use crate::store::{
-    Cancelled, Enqueue, Enqueued, IdempotentAnswer, JobFilter, JobKind, JobRecord, NewEvent, NewJob, PayloadLinks,
+    Cancelled, Enqueue, Enqueued, IdempotentAnswer, JobFilter, JobKind, JobRecord, KeyRoute, NewEvent, NewJob,
+    PayloadLinks,
 };
 
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -86,6 +87,15 @@ impl Jobs<'_> {
         if calls.is_empty() || calls.len() > BATCH {
             return Err(Error::invalid(prefix.unwrap_or(""), format!("1 to {BATCH} jobs")));
         }
+        if let Some((key, request_hash)) = &idempotency
+            && let Some(kept) = self.0.recall(workspace, KeyRoute::Jobs, key).await
+        {
+            return if kept.request_hash == *request_hash {
+                again(&kept.answer)
+            } else {
+                Err(Error::IdempotencyMismatch)
+            };
+        }
         let now = self.0.store_time.now();
         let mut jobs = Vec::with_capacity(calls.len());
         let mut problems = Problems::default();
@@ -119,12 +129,16 @@ impl Jobs<'_> {
             None => None,
         };
         let enqueue = Enqueue { jobs, idempotency, ..Enqueue::default() };
-        match self.0.store.enqueue(workspace, enqueue).await? {
+        let key = enqueue.idempotency.as_ref().map(|kept| kept.key.clone());
+        let enqueued = self.0.store.enqueue(workspace, enqueue).await?;
+        if let Some(key) = &key {
+            self.0.used(workspace, KeyRoute::Jobs, key);
+        }
+        match enqueued {
             Enqueued::Accepted => Ok(Submitted { jobs: accepted, replayed: false }),
             Enqueued::Replayed(answer) => {
                 self.0.discard(workspace, written).await;
-                let jobs = serde_json::from_slice(&answer).map_err(|error| Error::Internal(error.to_string()))?;
-                Ok(Submitted { jobs, replayed: true })
+                again(&answer)
             }
             Enqueued::Mismatch => {
                 self.0.discard(workspace, written).await;
@@ -208,6 +222,12 @@ impl Jobs<'_> {
         };
         Ok(job_view(record, delivery.as_ref(), self.0.store_time.now()))
     }
+}
+
+/// The answer that the same request got before.
+fn again(answer: &[u8]) -> Result<Submitted, Error> {
+    let jobs = serde_json::from_slice(answer).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Submitted { jobs, replayed: true })
 }
 
 fn accepted(job: &NewJob, now: Timestamp) -> JobAccepted {

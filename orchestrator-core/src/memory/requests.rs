@@ -8,7 +8,10 @@ use bytes::Bytes;
 use orchestrator_types::{ExecutionId, IdempotencyKey, RequestId, RequestView, Timestamp, WorkspaceId};
 
 use super::{MemoryStore, Transaction};
-use crate::store::{Begin, Begun, IdempotencyScope, IdempotentAnswer, RequestEntry, RequestLog, StoreError, Sweep};
+use crate::store::{
+    Begin, Begun, IdempotencyScope, IdempotentAnswer, KeyRoute, KnownAnswer, RequestEntry, RequestLog, StoreError,
+    Sweep,
+};
 
 /// How long it is remembered that a call's outcome is unknown, from when its process was last believed alive.
 const UNKNOWN_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -160,6 +163,30 @@ fn log(transaction: &mut Transaction<'_>, entry: RequestEntry) {
 impl RequestLog for MemoryStore {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         Ok(self.write(|transaction| transaction.state.requests.begin(workspace, begin, transaction.now)))
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.read(|state| match route {
+            KeyRoute::Jobs => {
+                let kept = state.requests.kept(workspace, key, now)?;
+                Some(KnownAnswer { request_hash: kept.request_hash, answer: kept.answer.clone() })
+            }
+            KeyRoute::Execute => {
+                let call = state.requests.calls.get(workspace)?.get(key).filter(|call| !call.expired(now))?;
+                match &call.stands {
+                    Stands::Begun { .. } => None,
+                    Stands::Done { answer, .. } => {
+                        Some(KnownAnswer { request_hash: call.request_hash, answer: answer.clone() })
+                    }
+                }
+            }
+        }))
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

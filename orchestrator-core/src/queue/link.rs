@@ -81,6 +81,17 @@ impl Link {
         self.ask(PATIENCE, self.queue.depth()).await
     }
 
+    /// Whether a queue that was away answers, and takes this.
+    async fn answers(&self, refused: Option<&JobHint>) -> bool {
+        let answer = async {
+            match refused {
+                Some(hint) => self.queue.offer(std::slice::from_ref(hint)).await,
+                None => self.queue.depth().await.map(drop),
+            }
+        };
+        matches!(timeout(PATIENCE, answer).await, Ok(Ok(())))
+    }
+
     async fn ask<T>(&self, patience: Duration, answer: impl Future<Output = Result<T, QueueAway>>) -> Option<T> {
         let failure = match timeout(patience, answer).await {
             Ok(Ok(answer)) => return Some(answer),
@@ -98,6 +109,8 @@ impl Link {
 async fn offer(link: Arc<Link>, mut offered: mpsc::Receiver<JobHint>) {
     let mut batch = Vec::with_capacity(BATCH);
     let (mut pause, mut ask_at) = (FIRST, Instant::now());
+    // What it refused: a queue that is full still answers, and is back when it takes this.
+    let mut refused: Option<JobHint> = None;
     loop {
         let serves = link.serves();
         tokio::select! {
@@ -108,8 +121,9 @@ async fn offer(link: Arc<Link>, mut offered: mpsc::Receiver<JobHint>) {
                 ask_at = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
             }
             () = sleep_until(ask_at), if !serves => {
-                if matches!(timeout(PATIENCE, link.queue.depth()).await, Ok(Ok(_))) {
+                if link.answers(refused.as_ref()).await {
                     tracing::info!("the queue is back");
+                    refused = None;
                     link.serving.store(true, Ordering::Relaxed);
                     link.returned.notify_one();
                 } else {
@@ -121,8 +135,8 @@ async fn offer(link: Arc<Link>, mut offered: mpsc::Receiver<JobHint>) {
                 if count == 0 {
                     return;
                 }
-                if serves {
-                    link.offer_now(&batch).await;
+                if serves && !link.offer_now(&batch).await {
+                    refused = batch.first().cloned();
                 }
                 batch.clear();
             }

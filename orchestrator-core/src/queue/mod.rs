@@ -10,9 +10,13 @@
 mod hint;
 mod link;
 mod memory;
+mod notices;
 mod port;
+mod seen;
 
 pub use hint::JobHint;
 pub(crate) use link::Link;
 pub use memory::MemoryQueue;
+pub use notices::ConfigNotices;
 pub use port::{Finding, JobQueue, Level, QueueAway, Take};
+pub use seen::SeenKeys;

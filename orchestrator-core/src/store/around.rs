@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use orchestrator_types::{
-    AuditRecord, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
+    AuditRecord, IdempotencyKey, InboxId, JobId, Name, PayloadId, RequestId, RequestView, Timestamp, WorkspaceId,
 };
 
 use super::{
     Begin, Begun, Cancelled, Claim, ClaimNamed, ClaimedJob, CommitError, CommitWatch, Committed, ControlChange,
     ControlStore, DeadFilter, Enqueue, Enqueued, EventFilter, EventLog, EventPage, HeldLease, InboxRecord, InboxStore,
-    Ingested, JobFilter, JobRecord, JobStore, Moved, NewAudit, NewEvent, NewInbox, NewPayload, Owner, PayloadIndex,
-    PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog, RouteKey, RouteOwner,
-    Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
+    Ingested, JobFilter, JobRecord, JobStore, KeyRoute, KnownAnswer, Moved, NewAudit, NewEvent, NewInbox, NewPayload,
+    Owner, PayloadIndex, PayloadRecord, PayloadSweep, QueueStats, Record, RecordKind, RequestEntry, RequestLog,
+    RouteKey, RouteOwner, Settled, Settlement, Store, StoreError, StoreInfo, Sweep,
 };
 use crate::queue::JobHint;
 
@@ -270,6 +270,15 @@ impl<A: AroundCall> EventLog for Around<A> {
 impl<A: AroundCall> RequestLog for Around<A> {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         self.around.around("begin", self.inner.begin(workspace, begin)).await
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        self.around.around("kept", self.inner.kept(workspace, route, key)).await
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

@@ -48,7 +48,7 @@ pub use job::{
     Settlement,
 };
 pub use payload::{NewPayload, PayloadIndex, PayloadLinks, PayloadRecord, PayloadSweep};
-pub use request::{Begin, Begun, IdempotencyScope, KeptAnswer, RequestEntry, RequestLog, Sweep};
+pub use request::{Begin, Begun, IdempotencyScope, KeptAnswer, KeyRoute, KnownAnswer, RequestEntry, RequestLog, Sweep};
 
 /// Everything durable, as the engine wants it.
 #[async_trait]

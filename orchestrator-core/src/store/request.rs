@@ -38,6 +38,35 @@ pub enum Begun {
     Mismatch,
 }
 
+/// What an idempotency key is of, beside its workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyRoute {
+    /// `/jobs`.
+    Jobs,
+    /// `/execute`.
+    Execute,
+}
+
+impl KeyRoute {
+    /// As it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Execute => "execute",
+        }
+    }
+}
+
+/// The answer that a request got, which the same one gets again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAnswer {
+    /// SHA-256 of the request's body.
+    pub request_hash: [u8; 32],
+    /// The answer.
+    pub answer: Bytes,
+}
+
 /// What becomes of the key when the call ends.
 #[derive(Debug, Clone)]
 pub struct IdempotencyScope {
@@ -98,6 +127,17 @@ pub trait RequestLog: Send + Sync + 'static {
     /// # Errors
     /// The store does not answer.
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError>;
+
+    /// The answer that is kept for an idempotency key; `None` if none is, or not yet, or no longer. Reads, and begins nothing.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError>;
 
     /// Writes calls that were made, each with its events and the fate of its key.
     ///

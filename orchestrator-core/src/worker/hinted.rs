@@ -93,13 +93,14 @@ impl Worker {
         let first = hints.early.iter().map(|(at, _, _)| *at).min();
         let soonest = [Some(hints.look_at), Some(until), first].into_iter().flatten().min().unwrap_or(now);
         let wait = soonest.saturating_duration_since(now).min(self.lanes.next().unwrap_or(LONGEST)).min(LONGEST);
-        let some_full = !full.is_empty();
+        // A job that ends may make room where there is none.
+        let barred = !(full.is_empty() && paused.is_empty() && limited.is_empty());
         let weights = self.options.weights.clone();
         let take = Take { max, per_workspace, wait, paused, limited, full, weights };
         tokio::select! {
             biased;
             taken = queue.take(&take) => taken,
-            () = self.leases.freed.notified(), if some_full => Some(Vec::new()),
+            () = self.leases.freed.notified(), if barred => Some(Vec::new()),
             () = self.engine.draining.cancelled() => Some(Vec::new()),
         }
     }

@@ -47,7 +47,7 @@ impl Lane {
     /// How many more calls the limits would admit now; `None` if nothing limits them.
     fn room(&self) -> Option<usize> {
         let state = self.state.as_ref()?;
-        let tokens = state.rate_limit_snapshot().map(|limit| limit.remaining);
+        let tokens = state.limiter().map(|limiter| limiter.room());
         let places = state.bulkhead().map(|places| places.max().saturating_sub(places.in_flight()));
         let probes = state.breaker_snapshot().and_then(|breaker| match breaker.status {
             BreakerStatus::Closed => None,

@@ -11,9 +11,11 @@ use crate::queue::Link;
 /// A round begins so long after the last one: what was forgotten waits no longer than ten seconds, whatever the load.
 const EVERY: Duration = Duration::from_secs(6);
 /// So many workspaces are a page.
-const WORKSPACES: usize = 100;
-/// So many jobs of each lane are offered.
-const EACH: usize = 64;
+const WORKSPACES: usize = 32;
+/// So many jobs of each lane are offered; and so many, when a round has offered a lot already.
+const DEEP: usize = 256;
+const SHALLOW: usize = 16;
+const A_LOT: usize = 20_000;
 /// A page that takes longer than this is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,9 +38,10 @@ impl Worker {
     }
 
     async fn round(&self, queue: &Link) {
-        let mut after = None;
+        let (mut after, mut offered) = (None, 0);
         while queue.serves() {
-            let heads = self.engine.store.ready_heads(after.as_ref(), WORKSPACES, EACH);
+            let each = if offered < A_LOT { DEEP } else { SHALLOW };
+            let heads = self.engine.store.ready_heads(after.as_ref(), WORKSPACES, each);
             let heads = match timeout(PATIENCE, heads).await {
                 Ok(Ok(heads)) => heads,
                 Ok(Err(error)) => return tracing::warn!(%error, "what is ready cannot be looked for now"),
@@ -46,6 +49,7 @@ impl Worker {
             };
             let Some(last) = heads.last() else { return };
             after = Some(last.workspace.clone());
+            offered += heads.len();
             if !queue.offer_now(&heads).await {
                 return;
             }

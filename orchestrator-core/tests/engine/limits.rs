@@ -1,7 +1,11 @@
 //! Limits inside jobs: they delay, consume no attempt, hold no slot, and nothing is claimed in vain.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use orchestrator_core::policy::rate_limit::lease::{Lease, LeasesAway, SharedLimit, SharedTokens, TokenLeases};
 use orchestrator_core::types::{EventType, JobStatus};
 use orchestrator_core::worker::WorkerOptions;
 use serde_json::{Value, json};
@@ -123,4 +127,65 @@ async fn inv_14_of_the_first_hundred_jobs_dispatched_all_ten_of_a_latecomer() {
     world.script().reached(100).await;
     let seen = world.script().seen();
     assert_eq!(seen[..100].iter().filter(|seen| seen.workspace == "mall-dev").count(), 10);
+}
+
+/// Shared limits that can be taken away.
+struct Place(SharedTokens, AtomicBool);
+
+#[async_trait]
+impl TokenLeases for Place {
+    async fn lease(&self, limit: &SharedLimit, want: u32) -> Result<Lease, LeasesAway> {
+        if self.1.load(Ordering::SeqCst) { Err(LeasesAway) } else { self.0.lease(limit, want).await }
+    }
+
+    fn nodes(&self) -> u32 {
+        self.0.nodes()
+    }
+}
+
+/// Two nodes that work, over one limit of 100 a second.
+async fn sharing() -> (World, Arc<Place>, Vec<orchestrator_core::Orchestrator>) {
+    let limit = json!({"policies": {"default": {"rate_limit": {"per_second": 100.0, "burst": 10}}}});
+    let world = World::with(None, config("shop-dev", limit)).await;
+    let place = Arc::new(Place(SharedTokens::between(2), AtomicBool::default()));
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let builder = world.install.builder().worker(WorkerOptions::default()).token_leases(place.clone());
+        nodes.push(builder.build().await.unwrap());
+    }
+    (world, place, nodes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_21_jobs_of_two_nodes_wait_for_one_limit_and_use_all_of_it() {
+    let (world, _place, _nodes) = sharing().await;
+    for round in 1..3 {
+        let started = Instant::now();
+        let ids = submit(&world.engine, &world.shop, vec![job("write", &["ok"]); 500]).await.jobs;
+        for job in &ids {
+            assert_eq!(world.ended(job.id).await.attempt, 1);
+        }
+        let took = started.elapsed();
+        assert!((4_500..7_000).contains(&took.as_millis()), "{took:?} for 490 at 100 a second");
+        assert_eq!(world.script().count(), 500 * round);
+        // Then it lies idle for a while, and the lots go stale.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_21_jobs_go_on_by_each_nodes_share_while_the_shared_limit_is_away() {
+    let (world, place, _nodes) = sharing().await;
+    place.1.store(true, Ordering::SeqCst);
+    let started = Instant::now();
+    let ids = submit(&world.engine, &world.shop, vec![job("write", &["ok"]); 500]).await.jobs;
+    for job in &ids[..250] {
+        assert_eq!(world.ended(job.id).await.attempt, 1);
+    }
+    place.1.store(false, Ordering::SeqCst);
+    for job in &ids {
+        assert_eq!(world.ended(job.id).await.attempt, 1);
+    }
+    let took = started.elapsed();
+    assert!((4_000..12_000).contains(&took.as_millis()), "{took:?} for 490 at 100 a second");
 }

@@ -1,14 +1,15 @@
 //! Work by hints: the queue may forget, lie, hang and come back; what was accepted is done, each once, and nothing spins.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::clock::Clock;
-use orchestrator_core::queue::{Finding, JobHint, JobQueue, MemoryQueue, QueueAway, Take};
-use orchestrator_core::types::{EventType, JobId, JobStatus, WorkspaceId};
+use orchestrator_core::queue::{Finding, JobHint, JobQueue, MemoryQueue, QueueAway, SeenKeys, Take};
+use orchestrator_core::store::{Around, AroundCall, KeyRoute, StoreCall, StoreError};
+use orchestrator_core::types::{EventType, IdempotencyKey, JobId, JobStatus, TraceId, WorkspaceId};
 use orchestrator_core::worker::WorkerOptions;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -164,7 +165,7 @@ async fn inv_05_forged_hints_run_nothing() {
     all_succeed(&world, [done]).await;
     let cancelled = world.submit(later(Duration::from_secs(50))).await;
     let far = world.submit(later(Duration::from_secs(100))).await;
-    world.engine.jobs().cancel(&world.shop, cancelled, orchestrator_core::types::TraceId::new()).await.unwrap();
+    world.engine.jobs().cancel(&world.shop, cancelled, TraceId::new()).await.unwrap();
     let now = world.install.clock.now();
     let hint = |workspace: &WorkspaceId, job| JobHint {
         workspace: workspace.clone(),
@@ -279,4 +280,76 @@ async fn inv_03_of_two_nodes_that_are_hinted_at_the_same_jobs_one_runs_each() {
     all_succeed(&world, jobs).await;
     let sent: BTreeSet<_> = world.script().seen().iter().map(|seen| seen.subject.clone()).collect();
     assert_eq!((world.script().count(), sent.len()), (200, 200));
+}
+
+/// Keys that were seen; and liars, that have seen all.
+#[derive(Default)]
+struct Seen {
+    keys: Mutex<BTreeSet<(String, &'static str, String)>>,
+    all: bool,
+}
+
+#[async_trait]
+impl SeenKeys for Seen {
+    async fn seen(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) -> bool {
+        let named = (workspace.to_string(), route.as_str(), key.to_string());
+        self.all || self.keys.lock().unwrap().contains(&named)
+    }
+
+    fn note(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) {
+        self.keys.lock().unwrap().insert((workspace.to_string(), route.as_str(), key.to_string()));
+    }
+}
+
+/// Counts what is asked of the store.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<&'static str>>>);
+
+impl Asked {
+    fn count(&self, method: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|asked| **asked == method).count()
+    }
+}
+
+#[async_trait]
+impl AroundCall for Asked {
+    async fn around<T: Send + 'static>(&self, method: &'static str, call: StoreCall<'_, T>) -> Result<T, StoreError> {
+        self.0.lock().unwrap().push(method);
+        call.await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_08_a_repeated_request_whose_key_was_seen_is_answered_by_a_read() {
+    let world = World::idle().await;
+    for all in [false, true] {
+        let asked = Asked::default();
+        let store = Arc::new(Around::new(world.install.store.clone(), asked.clone()));
+        let seen = Arc::new(Seen { all, ..Seen::default() });
+        let node = world.install.builder().store(store).seen_keys(seen).build().await.unwrap();
+        let submit = async |key: &str, hash: u8| {
+            let idempotency = Some((key.parse().unwrap(), [hash; 32]));
+            let jobs = vec![job("read", &["ok"])];
+            node.jobs().submit(&world.shop, jobs, idempotency, TraceId::new(), Some("/jobs")).await
+        };
+        let key = format!("k-{all}");
+        let first = submit(&key, 1).await.unwrap();
+        let again = submit(&key, 1).await.unwrap();
+        assert!(!first.replayed && again.replayed && first.jobs[0].id == again.jobs[0].id);
+        assert_eq!(submit(&key, 2).await.unwrap_err().code(), "idempotency_mismatch");
+        assert_eq!((asked.count("enqueue"), asked.count("kept")), (1, if all { 3 } else { 2 }));
+        let call = |hash: u8| orchestrator_core::execute::Call {
+            idempotency: Some((key.parse().unwrap(), [hash; 32])),
+            ..crate::fixture::call("write", &["ok"])
+        };
+        let before = world.script().count();
+        let first = node.execute(&world.shop, call(1)).await.unwrap();
+        let again = node.execute(&world.shop, call(1)).await.unwrap();
+        assert!(!first.replayed && again.replayed);
+        assert_eq!(node.execute(&world.shop, call(2)).await.unwrap_err().code(), "idempotency_mismatch");
+        assert_eq!((world.script().count() - before, asked.count("begin")), (1, 1));
+        // A key of another workspace is another's.
+        let mall = world.import("mall-dev", config("mall-dev", json!({}))).await;
+        assert!(!node.execute(&mall, call(1)).await.unwrap().replayed);
+    }
 }

@@ -54,7 +54,12 @@ async fn readings(api: &Api) -> Vec<Reading> {
         labels: vec![("status", status.to_owned())],
         ..count("secret_refs", "Secret references, by how they stood when this node last looked", value)
     };
-    vec![
+    // Nothing is told of a queue beside the store where there is none.
+    let beside = health.queue_away.then_some(0.0).or(health.hints.map(|_| 1.0));
+    let beside = beside.map(|up| read("hint_queue_up", "Whether the queue of hints beside the store answers", up));
+    let hints =
+        health.hints.map(|hints| count("hint_queue_depth", "Hints that the queue beside the store holds", hints));
+    let mut readings = vec![
         read("store_up", "Whether the store answers", 1.0),
         count("queue_ready", "Jobs that are ready to run", queue.ready),
         count("queue_waiting", "Jobs that wait for their time or turn", queue.waiting),
@@ -78,5 +83,7 @@ async fn readings(api: &Api) -> Vec<Reading> {
         references("ok", health.secrets.ok),
         references("missing", health.secrets.missing),
         references("unreachable", health.secrets.unreachable),
-    ]
+    ];
+    readings.extend(beside.into_iter().chain(hints));
+    readings
 }

@@ -1,12 +1,13 @@
 //! The request log, what is kept for idempotency keys, and retention.
 
 mod begin;
+mod kept;
 mod log;
 mod sweep;
 
 use async_trait::async_trait;
-use orchestrator_core::store::{Begin, Begun, RequestEntry, RequestLog, StoreError, Sweep};
-use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
+use orchestrator_core::store::{Begin, Begun, KeyRoute, KnownAnswer, RequestEntry, RequestLog, StoreError, Sweep};
+use orchestrator_core::types::{IdempotencyKey, RequestId, RequestView, WorkspaceId};
 
 use crate::PgStore;
 use crate::session::owned;
@@ -18,6 +19,16 @@ pub(crate) use log::Log;
 impl RequestLog for PgStore {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         self.lanes.begin.submit((workspace.clone(), begin)).await
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        let (shared, workspace, key) = (self.shared.clone(), workspace.clone(), key.clone());
+        owned(async move { kept::kept(&shared, &workspace, route, &key).await }).await
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

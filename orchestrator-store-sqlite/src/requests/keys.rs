@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use orchestrator_core::store::{Begin, IdempotencyScope, IdempotentAnswer};
+use bytes::Bytes;
+use orchestrator_core::store::{Begin, IdempotencyScope, IdempotentAnswer, KeyRoute, KnownAnswer, StoreError};
 use orchestrator_core::types::{IdempotencyKey, WorkspaceId};
 use sqlx::sqlite::SqliteRow;
 
+use crate::SqliteStore;
 use crate::batch::Batch;
 use crate::op::Failure;
-use crate::rows::id_bytes;
+use crate::rows::{Unreadable, hash, id_bytes, value};
 
 /// The scope of keys of jobs.
-pub(crate) const JOBS: &str = "jobs";
+pub(crate) const JOBS: &str = KeyRoute::Jobs.as_str();
 /// The scope of keys of synchronous calls.
-pub(super) const EXECUTE: &str = "execute";
+pub(super) const EXECUTE: &str = KeyRoute::Execute.as_str();
 /// How long a call that began and was never heard of again is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -34,6 +36,24 @@ pub(crate) async fn live(
         .fetch_optional(&mut *batch.conn)
         .await?;
     Ok(row)
+}
+
+/// The answer of a request that has ended, read beside the writer.
+pub(super) async fn kept(
+    store: &SqliteStore,
+    workspace: &WorkspaceId,
+    route: KeyRoute,
+    key: &IdempotencyKey,
+) -> Result<Option<KnownAnswer>, StoreError> {
+    const KEPT: &str = "SELECT request_hash, answer FROM idempotency \
+        WHERE workspace = ?1 AND route = ?2 AND key = ?3 AND expires_at > ?4 AND answer IS NOT NULL";
+    let kept = sqlx::query(KEPT).bind(workspace.as_str()).bind(route.as_str()).bind(key.as_str());
+    let row = store.read(kept.bind(store.now().unix_ms()).fetch_optional(store.readers())).await?;
+    let read = |row: &SqliteRow| -> Result<KnownAnswer, Unreadable> {
+        let answer = Bytes::from(value::<Vec<u8>>(row, "answer")?);
+        Ok(KnownAnswer { request_hash: hash(row, "request_hash")?, answer })
+    };
+    Ok(row.as_ref().map(read).transpose()?)
 }
 
 /// Keeps the answer to a request for jobs.

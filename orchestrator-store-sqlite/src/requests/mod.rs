@@ -6,8 +6,8 @@ mod log;
 mod sweep;
 
 use async_trait::async_trait;
-use orchestrator_core::store::{Begin, Begun, RequestEntry, RequestLog, StoreError, Sweep};
-use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
+use orchestrator_core::store::{Begin, Begun, KeyRoute, KnownAnswer, RequestEntry, RequestLog, StoreError, Sweep};
+use orchestrator_core::types::{IdempotencyKey, RequestId, RequestView, WorkspaceId};
 
 use crate::SqliteStore;
 
@@ -17,6 +17,15 @@ pub(crate) use log::insert;
 impl RequestLog for SqliteStore {
     async fn begin(&self, workspace: &WorkspaceId, begin: Begin) -> Result<Begun, StoreError> {
         self.write(begin::Start { workspace: workspace.clone(), begin }).await
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        route: KeyRoute,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownAnswer>, StoreError> {
+        keys::kept(self, workspace, route, key).await
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use governor::nanos::Nanos;
 use orchestrator_types::RateLimitPolicy;
 
 use super::gcra::{Gcra, TokioClock};
-use super::lease::{Keeper, LimitKey, SharedLimit, Stock, Taken};
+use super::lease::{Keeper, LimitKey, Room, SharedLimit, Stock, Taken};
 use crate::policy::places::{Entered, Place, Places, Turn};
 use crate::policy::sync::{Mutex, PoisonError};
 
@@ -107,12 +107,30 @@ impl<C: Clock<Instant = Nanos>> Limiter<C> {
         }
     }
 
+    /// How many calls would be admitted now. Spends nothing; of a shared one, whose tokens are spent and still wanted, it has
+    /// the next lot fetched. Where nobody knows, one may try.
+    pub(crate) fn room(&self) -> u32 {
+        let Some(shared) = &self.shared else { return self.own.snapshot().remaining };
+        let (room, low) = shared.stock.room();
+        if low {
+            shared.keeper.want(&shared.stock);
+        }
+        match room {
+            Room::Tokens(tokens) => tokens,
+            Room::Unknown => 1,
+            Room::Away => shared.share.lock().unwrap_or_else(PoisonError::into_inner).1.snapshot().remaining,
+        }
+    }
+
     /// How long until a call that comes now would be admitted, behind all who wait already; zero if at once. Spends
     /// nothing.
     pub fn wait(&self) -> Duration {
         let waiting = self.waiting.load(Ordering::Relaxed);
         match &self.shared {
-            Some(shared) => shared.stock.wait().saturating_add(self.own.period().saturating_mul(waiting)),
+            Some(shared) => match shared.stock.wait() {
+                Some(wait) => wait.saturating_add(self.own.period().saturating_mul(waiting)),
+                None => shared.share.lock().unwrap_or_else(PoisonError::into_inner).1.wait(waiting),
+            },
             None => self.own.wait(waiting),
         }
     }

@@ -21,7 +21,7 @@ use orchestrator_types::{Name, WorkspaceId};
 
 pub use keeper::Keeper;
 pub use shared::SharedTokens;
-pub(crate) use stock::{Stock, Taken};
+pub(crate) use stock::{Room, Stock, Taken};
 
 /// Hands out the tokens of limits that several nodes share.
 #[async_trait]

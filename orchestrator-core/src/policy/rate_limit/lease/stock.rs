@@ -36,37 +36,78 @@ pub(super) struct Core {
     dry_until: Instant,
     away: bool,
     asking: Option<Instant>,
+    /// Somebody wanted a token since the last lot went stale unused.
+    wanted: bool,
+    /// Somebody took of this lot.
+    used: bool,
+}
+
+/// What [`Stock::room`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// So many calls would be admitted now.
+    Tokens(u32),
+    /// Nobody has wanted any for a while: who wants one has to ask.
+    Unknown,
+    /// The shared limit is away: the node's share decides.
+    Away,
 }
 
 impl Core {
     pub(super) fn new(limit: &SharedLimit, now: Instant) -> Self {
         let period = limit.period.as_nanos().max(1);
         let lot = u32::try_from(LOT.as_nanos() / period).unwrap_or(u32::MAX).clamp(1, limit.burst.max(1));
-        Self { lot, tokens: 0, leased_at: now, dry_until: now, away: false, asking: None }
+        let (wanted, used) = (false, false);
+        Self { lot, tokens: 0, leased_at: now, dry_until: now, away: false, asking: None, wanted, used }
     }
 
     /// Takes a token; and says whether the next lot is to be fetched now.
     pub(super) fn take(&mut self, now: Instant) -> (Taken, bool) {
-        if self.stale(now) {
-            self.tokens = 0;
-        }
-        if self.asking.is_some_and(|asked| now.saturating_duration_since(asked) > STALE) {
-            // Nobody fetches any more: the share decides, and the next call asks again.
-            (self.asking, self.away) = (None, true);
-        }
+        self.refresh(now);
+        self.wanted = true;
         let taken = if self.tokens > 0 {
             self.tokens -= 1;
+            self.used = true;
             Taken::Token(self.tokens)
         } else if self.away {
             Taken::Away
         } else {
             Taken::Empty(self.dry_until.saturating_duration_since(now).max(SOON))
         };
-        let wanted = self.tokens <= self.lot / 2 && self.asking.is_none() && now >= self.dry_until;
-        if wanted {
+        (taken, self.ask(self.lot / 2, now))
+    }
+
+    /// How many tokens there are; and says whether the next lot is to be fetched now: if there are none, and somebody wanted
+    /// some not long ago. Who only takes what is there would otherwise never have more.
+    pub(super) fn room(&mut self, now: Instant) -> (Room, bool) {
+        self.refresh(now);
+        let room = match self.tokens {
+            0 if self.away => Room::Away,
+            0 if !self.wanted => Room::Unknown,
+            tokens => Room::Tokens(tokens),
+        };
+        (room, self.wanted && self.ask(0, now))
+    }
+
+    /// Whether the next lot is to be fetched now, if there are no more than `low`.
+    fn ask(&mut self, low: u32, now: Instant) -> bool {
+        let ask = self.tokens <= low && self.asking.is_none() && now >= self.dry_until;
+        if ask {
             self.asking = Some(now);
         }
-        (taken, wanted)
+        ask
+    }
+
+    /// Gives up what was leased too long ago, and a question that nobody answers.
+    fn refresh(&mut self, now: Instant) {
+        if self.stale(now) && self.tokens > 0 {
+            self.tokens = 0;
+            self.wanted = self.used;
+        }
+        if self.asking.is_some_and(|asked| now.saturating_duration_since(asked) > STALE) {
+            // Nobody fetches any more: the share decides, and the next call asks again.
+            (self.asking, self.away) = (None, true);
+        }
     }
 
     /// Whether what is there was leased too long ago.
@@ -89,6 +130,7 @@ impl Core {
                     // Never more than two lots, however late an answer comes.
                     self.tokens = self.tokens.saturating_add(lease.tokens).min(self.lot.saturating_mul(2));
                     (self.leased_at, self.dry_until) = (now, now);
+                    self.used = false;
                 } else {
                     // A little later than the first token comes: so that there is more than one to be fetched.
                     self.dry_until = now + lease.retry_after.max(LOT / 4);
@@ -122,6 +164,12 @@ impl Stock {
         self.lock().take(now)
     }
 
+    /// How many tokens there are; and says whether the next lot is to be fetched now.
+    pub(crate) fn room(&self) -> (Room, bool) {
+        let now = moment::now();
+        self.lock().room(now)
+    }
+
     /// Whose limit it is.
     pub(crate) fn lane(&self) -> &LimitKey {
         &self.limit.lane
@@ -138,13 +186,17 @@ impl Stock {
         self.lock().tokens
     }
 
-    /// How long until there may be a token; zero if there is one, or if the node's share decides.
-    pub(crate) fn wait(&self) -> Duration {
+    /// How long until there may be a token; zero if there is one, `None` if the node's share decides.
+    pub(crate) fn wait(&self) -> Option<Duration> {
         let core = self.lock();
-        if core.tokens > 0 || core.away {
-            return Duration::ZERO;
+        if core.tokens > 0 {
+            return Some(Duration::ZERO);
         }
-        core.dry_until.saturating_duration_since(Instant::now())
+        if core.away {
+            return None;
+        }
+        let soonest = if core.asking.is_some() { SOON } else { Duration::ZERO };
+        Some(core.dry_until.saturating_duration_since(Instant::now()).max(soonest))
     }
 
     pub(super) fn wanted(&self) -> u32 {
