@@ -56,12 +56,13 @@ $$;
 CREATE FUNCTION take_jobs(p_workspaces text[], p_ids uuid[], p_quarantine boolean, p_owner text, p_until bigint)
 RETURNS TABLE (workspace text, id uuid, lane text) LANGUAGE sql VOLATILE AS $$
   WITH free AS (
-    SELECT q.workspace, q.id FROM unnest(p_workspaces, p_ids) AS c (workspace, id)
+    SELECT q.ctid AS place FROM unnest(p_workspaces, p_ids) AS c (workspace, id)
     JOIN queue q ON q.workspace = c.workspace AND q.id = c.id
     WHERE q.state = 1 AND (q.lost_leases > 0) = p_quarantine FOR UPDATE OF q SKIP LOCKED
   )
+  -- What is locked stays where it lies.
   UPDATE queue q SET state = 3, attempt = q.attempt + 1, fence = q.fence + 1, owner = p_owner, lease_until = p_until
-  FROM free f WHERE q.workspace = f.workspace AND q.id = f.id
+  FROM free f WHERE q.ctid = f.place
   RETURNING q.workspace, q.id, q.lane
 $$;
 

@@ -66,6 +66,14 @@ pub(crate) async fn bring_up(conn: &mut PgConnection) -> Result<Vec<String>, Ope
 }
 
 async fn standing(conn: &mut PgConnection, migrator: &Migrator) -> Result<Standing, OpenError> {
+    look(conn, migrator).await.map_err(|error| match error {
+        // The schema is there, and this user may not even look into it.
+        OpenError::MayNotMigrate => OpenError::NoRole,
+        other => other,
+    })
+}
+
+async fn look(conn: &mut PgConnection, migrator: &Migrator) -> Result<Standing, OpenError> {
     const THERE: &str = "SELECT to_regclass('orchestrator._sqlx_migrations') IS NOT NULL";
     const APPLIED: &str = "SELECT version, success, checksum FROM orchestrator._sqlx_migrations ORDER BY version";
     let mut applied = BTreeMap::new();

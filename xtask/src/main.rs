@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to the terminal")]
 
+mod bench;
 mod chaos;
 mod clients;
 mod lint;
@@ -32,7 +33,8 @@ usage: cargo xtask <chore> [arguments]
   openapi        whether docs/openapi.json is what the code says; `--write` makes it so
   clients        TypeScript and Python clients of the document, generated, compiled, run against the mock server
   chaos [--minutes N] [--seed S]  several nodes under load while every part fails in turn; 10 minutes if not said
-  bench [ARGS]   the benchmarks of whole loads; ARGS go to `cargo bench`
+  bench [ARGS]   the benchmarks of whole loads on private servers, beside peers: a table and a plot in `target/bench`; ARGS go
+                 to `cargo bench`
   bench-policy [ARGS]  the benchmarks of the policy layers, beside their peers
   demo [ARGS]    the demo, built for release; ARGS go to `orchestrator demo`";
 
@@ -60,7 +62,7 @@ fn chore() -> Result<()> {
         Some("openapi") if rest.is_empty() => openapi::openapi(false),
         Some("openapi") if rest == ["--write"] => openapi::openapi(true),
         Some("clients") if rest.is_empty() => clients::clients(),
-        Some("bench") => run(cargo(["bench", "--package", "orchestrator-benches", "--locked"]).args(rest)),
+        Some("bench") => bench::bench(&rest),
         Some("demo") => {
             let demo = ["run", "--release", "--locked", "--bin", "orchestrator", "--", "demo"];
             run(cargo(demo).args(rest))

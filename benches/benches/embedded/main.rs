@@ -10,23 +10,15 @@
 
 #![allow(clippy::print_stdout, reason = "a program that tells what it measured")]
 
-mod calls;
-mod durable;
-mod install;
-mod measure;
-mod options;
-mod report;
+use orchestrator_benches::measure::Measured;
+use orchestrator_benches::options::Options;
+use orchestrator_benches::report::Report;
 
-use std::error::Error;
-
-use measure::Measured;
-use options::Options;
-use report::Report;
-
-type AnyError = Box<dyn Error + Send + Sync>;
+use orchestrator_benches::install::Backend;
+use orchestrator_benches::{AnyError, calls, durable};
 
 fn main() -> Result<(), AnyError> {
-    let options = Options::read(std::env::args().skip(1))?;
+    let options = Options::read(std::env::args().skip(1), env!("CARGO_TARGET_TMPDIR"))?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&options))
 }
 
@@ -68,15 +60,21 @@ async fn durable_loads(options: &Options, report: &mut Report) -> Result<(), Any
     let mut before = report.take(COMMITS, 1, durable::commits(options).await?);
     for load in [Durable::Jobs, Durable::Webhooks, Durable::WholeJobs] {
         let (name, ratio, measured) = match load {
-            Durable::Jobs => {
-                ("POST /jobs, in process: accepted", "accepted jobs to commits", durable::enqueue(options).await?)
-            }
-            Durable::Webhooks => {
-                ("webhooks: verified, taken in, enqueued", "webhooks to commits", durable::ingest(options).await?)
-            }
-            Durable::WholeJobs => {
-                ("jobs: accepted, run, settled", "whole jobs to commits", durable::whole_jobs(options).await?)
-            }
+            Durable::Jobs => (
+                "POST /jobs, in process: accepted",
+                "accepted jobs to commits",
+                durable::enqueue(options, &Backend::Sqlite).await?,
+            ),
+            Durable::Webhooks => (
+                "webhooks: verified, taken in, enqueued",
+                "webhooks to commits",
+                durable::ingest(options, &Backend::Sqlite).await?,
+            ),
+            Durable::WholeJobs => (
+                "jobs: accepted, run, settled",
+                "whole jobs to commits",
+                durable::whole_jobs(options, &Backend::Sqlite).await?,
+            ),
         };
         let measured = report.take(name, 64, measured);
         let after = report.take(COMMITS, 1, durable::commits(options).await?);

@@ -145,6 +145,12 @@ impl PostgresServer {
         self.process.start(&mut command, || Process::run(&mut ask).is_ok())
     }
 
+    /// The folder of its programs: `psql`, `pgbench`, …
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        &self.bin
+    }
+
     /// A superuser's URL of the database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {

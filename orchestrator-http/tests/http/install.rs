@@ -13,6 +13,7 @@ use orchestrator_core::connector::{
 };
 use orchestrator_core::memory::MemoryStore;
 use orchestrator_core::payload::MemoryPayloads;
+use orchestrator_core::queue::MemoryQueue;
 use orchestrator_core::secrets::seal::{InstallKey, KeyRing};
 use orchestrator_core::worker::WorkerOptions;
 use orchestrator_http::metrics::Metrics;
@@ -63,6 +64,7 @@ pub(crate) async fn start_in(environment: &str, limits: ApiLimits) -> Install {
         .keys(Arc::new(KeyRing::new(InstallKey::generate().unwrap(), Vec::new())))
         .payloads(Arc::new(MemoryPayloads::default()))
         .payload_max_bytes(PAYLOAD_MIB << 20)
+        .queue(Arc::new(MemoryQueue::new(clock.clone())))
         .connector(Fake(hanging.clone()))
         .worker(WorkerOptions::default())
         .build()

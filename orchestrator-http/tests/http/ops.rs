@@ -26,6 +26,8 @@ async fn metrics_are_on_the_ops_listener_and_nowhere_else() {
     for line in [
         "orchestrator_store_up 1.0",
         "orchestrator_queue_ready 0.0",
+        "orchestrator_hint_queue_up 1.0",
+        "orchestrator_hint_queue_depth 0.0",
         "# TYPE orchestrator_worker_lost_leases_total counter",
         "orchestrator_worker_lost_leases_total 0.0",
         "orchestrator_http_requests_total{method=\"GET\",route=\"/config\",status=\"2xx\"} 1",

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use orchestrator_conformance::servers::{RedisOptions as ServerOptions, RedisServer, Stop};
+use orchestrator_conformance::servers::{RedisCluster, RedisOptions as ServerOptions, RedisServer, Stop};
 use orchestrator_core::queue::{JobHint, JobQueue, SeenKeys, Take};
 use orchestrator_core::store::KeyRoute;
 use orchestrator_core::types::{JobId, Timestamp};
 use orchestrator_core::worker::WorkerOptions;
+use orchestrator_queue_redis::{RedisOptions, RedisQueue};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -325,4 +326,43 @@ async fn inv_08_a_key_that_one_node_used_is_known_to_another_and_a_hung_redis_ho
     }
     assert!(started.elapsed() < Duration::from_secs(1), "{:?} for fifty", started.elapsed());
     world.to_server(RedisServer::resume).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_34_a_cluster_that_loses_a_node_says_so_soon_and_serves_again_when_it_is_back() {
+    let cluster = tokio::task::spawn_blocking(RedisCluster::start).await.unwrap();
+    let hosts: Vec<_> = cluster.nodes().iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+    let options = RedisOptions::parse(&format!("redis://{}", hosts.join(",")), "dev").unwrap();
+    let parts = RedisQueue::connect(&options).await.unwrap();
+    let hints: Vec<_> = (0..100)
+        .map(|number| JobHint {
+            workspace: format!("shop{number}-dev").parse().unwrap(),
+            job: JobId::new(),
+            delivery: false,
+            target: None,
+            priority: 5,
+            run_at: Timestamp::from_unix_ms(0),
+        })
+        .collect();
+    parts.queue.offer(&hints).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(move || {
+        cluster.nodes()[1].kill();
+        cluster
+    });
+    let cluster = cluster.await.unwrap();
+    let asked = Instant::now();
+    parts.queue.offer(&hints).await.unwrap_err();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let cluster = tokio::task::spawn_blocking(move || {
+        cluster.nodes()[1].start_again();
+        cluster
+    });
+    let _cluster = cluster.await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while parts.queue.offer(&hints).await.is_err() {
+        assert!(Instant::now() < until, "it does not serve again");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let taken = parts.queue.take(&Take { max: 200, per_workspace: 10, ..Take::default() }).await.unwrap();
+    assert_eq!(taken.len(), 100);
 }

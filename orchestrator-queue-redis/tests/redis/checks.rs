@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use orchestrator_conformance::servers::{RedisOptions as ServerOptions, RedisServer};
 use orchestrator_core::queue::{Finding, JobQueue, Level};
+use orchestrator_core::worker::WorkerOptions;
 use orchestrator_queue_redis::{RedisOptions, RedisQueue};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
+
+use crate::world::World;
 
 async fn started(options: ServerOptions) -> RedisServer {
     tokio::task::spawn_blocking(move || RedisServer::start_with(&options)).await.unwrap()
@@ -77,4 +81,40 @@ async fn a_redis_that_is_not_there_does_not_stop_the_start_and_is_found_when_ask
     let said = parts.queue.check().await.unwrap_err().to_string();
     assert!(said.starts_with("the queue is away: ") && !said.contains('\n'), "{said}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_only_what_the_page_says_is_enough() {
+    let mut world = World::new(json!({"rate_limit": {"per_second": 1_000, "burst": 100}})).await;
+    let page = include_str!("../../../docs/operating/redis.md");
+    let rules = page.split("`ACL SETUSER orchestrator on >password ").nth(1).unwrap().split('`').next().unwrap();
+    let rules: Vec<String> = rules.split_whitespace().map(str::to_owned).collect();
+    let set = move |server: &RedisServer| {
+        let mut words = vec!["acl", "setuser", "orchestrator", "on", ">password"];
+        words.extend(rules.iter().map(String::as_str));
+        assert!(server.command(&words).contains("OK"));
+    };
+    world.to_server(set).await;
+    world.login = "orchestrator:password@".to_owned();
+    let front = world.node(None).await;
+    world.import(&front, &world.shop).await;
+    let worker = world.node(Some(WorkerOptions::default())).await;
+    let jobs = world.submit(&front, 0..50, 0).await;
+    world.all_succeed(&worker, &jobs).await;
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let found = worker.redis.queue.check().await.unwrap();
+        // A machine under test may answer slowly.
+        let sound = |finding: &Finding| finding.level == Level::Good || finding.line.contains("answers in");
+        if found.iter().all(sound) {
+            break;
+        }
+        assert!(Instant::now() < until, "{found:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    front.redis.queue.forget(&world.shop).await.unwrap();
+    assert!(world.serves(&front).await && world.serves(&worker).await);
+    // Somebody else's keys are not to be had.
+    let denied = world.to_server(|server| server.command(&["acl", "dryrun", "orchestrator", "get", "another"])).await;
+    assert!(denied.contains("no permissions") || denied.contains("NOPERM"), "{denied}");
 }

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) shop: WorkspaceId,
     pub(crate) policies: Value,
+    /// As whom nodes speak to it: `user:password@`.
+    pub(crate) login: String,
 }
 
 /// A node and its Redis.
@@ -49,6 +51,7 @@ impl World {
             upstream: Upstream::default(),
             shop: "shop-dev".parse().unwrap(),
             policies,
+            login: String::new(),
         }
     }
 
@@ -62,7 +65,7 @@ impl World {
     }
 
     pub(crate) fn options(&self) -> RedisOptions {
-        RedisOptions::parse(&self.server.url(), "dev").unwrap()
+        RedisOptions::parse(&format!("redis://{}127.0.0.1:{}", self.login, self.server.port()), "dev").unwrap()
     }
 
     pub(crate) async fn node(&self, worker: Option<WorkerOptions>) -> Node {

@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod failures;
+mod fixture;
+mod nodes;
+mod opening;
+mod partitions;
+mod tenancy;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! Synchronous calls of an upstream on this machine: bare, through the engine, through a bare proxy, through the server.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,14 +22,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::AnyError;
-use crate::install::Install;
+use crate::durable::stripe_event;
+use crate::install::{Backend, Install};
 use crate::measure::{Measured, closed_loop};
 use crate::options::Options;
+use crate::wire;
 
 const PATH: &str = "/v1/invoices";
 
 /// An upstream, an engine with its server, and a proxy that does nothing else.
-pub(crate) struct Stage {
+pub struct Stage {
     options: Options,
     install: Install,
     client: reqwest::Client,
@@ -35,47 +39,110 @@ pub(crate) struct Stage {
     proxy: String,
     server: String,
     token: String,
+    sent: Arc<AtomicU64>,
     end: CancellationToken,
 }
 
 impl Stage {
-    pub(crate) async fn set(options: &Options) -> Result<Self, AnyError> {
+    /// On SQLite.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn set(options: &Options) -> Result<Self, AnyError> {
+        Self::on(&Backend::Sqlite, options, false).await
+    }
+
+    /// On this backend. Jobs run only with a worker.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn on(backend: &Backend, options: &Options, worker: bool) -> Result<Self, AnyError> {
         let (end, client) = (CancellationToken::new(), client()?);
         let answer = || async { axum::Json(json!({"id": "in_1001", "amount": 4_900, "status": "paid"})) };
         let upstream = serve(Router::new().fallback(answer), &end).await?;
         let forward = Forward { client: client.clone(), to: upstream.clone() };
         let proxy = serve(Router::new().fallback(pass_on).with_state(forward), &end).await?;
-        let install = Install::new(options, &upstream, false).await?;
+        let install = Install::on(backend, options, &upstream, worker).await?;
         let server = start_server(&install, &end).await?;
         let token = token(&install, &client, &server).await?;
-        Ok(Self { options: options.clone(), install, client, upstream, proxy, server, token, end })
+        Ok(Self {
+            options: options.clone(),
+            install,
+            client,
+            upstream,
+            proxy,
+            server,
+            token,
+            sent: Arc::default(),
+            end,
+        })
     }
 
-    pub(crate) async fn strike(self) {
+    /// Ends it.
+    pub async fn strike(self) {
         self.end.cancel();
         // Its folder is removed when it is dropped, if not now.
         let _ = self.install.end().await;
     }
 
     /// The upstream, called with nothing between.
-    pub(crate) async fn bare(&self, in_flight: usize) -> Result<Measured, AnyError> {
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn bare(&self, in_flight: usize) -> Result<Measured, AnyError> {
         self.http_loop(in_flight, format!("{}{PATH}", self.upstream), None).await
     }
 
     /// The same through axum and reqwest, and nothing else.
-    pub(crate) async fn proxy(&self, in_flight: usize) -> Result<Measured, AnyError> {
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn proxy(&self, in_flight: usize) -> Result<Measured, AnyError> {
         let body = Some(Bytes::from(serde_json::to_vec(&request()?)?));
         self.http_loop(in_flight, format!("{}{PATH}", self.proxy), body).await
     }
 
+    /// Jobs over HTTP, each durable before it is answered.
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn jobs(&self, in_flight: usize) -> Result<Measured, AnyError> {
+        let body = json!({"connector": "nothing", "operation": "do",
+            "input": {"invoice": "in_1001", "amount": 4_900, "currency": "eur"}, "metadata": {"order": "1001"}});
+        let head = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", self.token);
+        let request = wire::request("/jobs", &head, body.to_string().as_bytes());
+        wire::load(self.address()?, in_flight, &self.options, 202, move || Ok(request.clone())).await
+    }
+
+    /// Stripe events over HTTP: verified, deduplicated, inbox entry, event and delivery durable before the answer. The
+    /// sender's signing is part of the time.
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn webhooks(&self, in_flight: usize) -> Result<Measured, AnyError> {
+        let number = self.sent.clone();
+        let next = move || wire_event(number.fetch_add(1, Ordering::Relaxed));
+        wire::load(self.address()?, in_flight, &self.options, 200, next).await
+    }
+
+    fn address(&self) -> Result<SocketAddr, AnyError> {
+        Ok(self.server.trim_start_matches("http://").parse()?)
+    }
+
     /// The same through the server: token, routes, policies, egress guard, records.
-    pub(crate) async fn http(&self, in_flight: usize) -> Result<Measured, AnyError> {
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn http(&self, in_flight: usize) -> Result<Measured, AnyError> {
         let body = Some(Bytes::from(serde_json::to_vec(&request()?)?));
         self.http_loop(in_flight, format!("{}/execute", self.server), body).await
     }
 
     /// The same through the engine in process: policies, egress guard, records.
-    pub(crate) async fn execute(&self, in_flight: usize) -> Result<Measured, AnyError> {
+    ///
+    /// # Errors
+    /// A call fails.
+    pub async fn execute(&self, in_flight: usize) -> Result<Measured, AnyError> {
         let (engine, workspace) = (self.install.engine.clone(), self.install.workspace.clone());
         let ExecuteRequest { connector, operation, input, .. } = request()?;
         closed_loop(in_flight, &self.options, move || {
@@ -107,6 +174,34 @@ impl Stage {
             }
         })
         .await
+    }
+}
+
+/// A new Stripe event, signed, as it is sent.
+pub(crate) fn wire_event(number: u64) -> Result<Bytes, AnyError> {
+    let (headers, body) = stripe_event(number)?;
+    let mut head = "content-type: application/json\r\n".to_owned();
+    for (name, value) in &headers {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str()?));
+    }
+    Ok(wire::request("/webhooks/stripe", &head, &body))
+}
+
+/// An install's API on a port.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    end: CancellationToken,
+}
+
+impl Served {
+    pub(crate) async fn start(install: &Install) -> Result<Self, AnyError> {
+        let end = CancellationToken::new();
+        let url = start_server(install, &end).await?;
+        Ok(Self { address: url.trim_start_matches("http://").parse()?, end })
+    }
+
+    pub(crate) fn end(&self) {
+        self.end.cancel();
     }
 }
 
@@ -160,8 +255,11 @@ async fn start_server(install: &Install, end: &CancellationToken) -> Result<Stri
 
 /// A token as a product gets it.
 async fn token(install: &Install, client: &reqwest::Client, server: &str) -> Result<String, AnyError> {
-    let request =
-        IdentityRequest { name: "svc:bench".parse()?, scopes: vec![scope::EXECUTE.to_owned()], public_key: None };
+    let request = IdentityRequest {
+        name: "svc:bench".parse()?,
+        scopes: vec![scope::EXECUTE.to_owned(), scope::JOBS_WRITE.to_owned()],
+        public_key: None,
+    };
     let identity = install.engine.identities().create(&Actor::program("bench"), &install.workspace, &request).await?;
     let secret = identity.client_secret.ok_or("an identity without a key has a secret")?;
     let form = [

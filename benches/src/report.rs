@@ -9,14 +9,14 @@ use crate::measure::Measured;
 
 /// What was measured so far, in the order in which it was first.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     loads: Vec<(String, usize, Vec<Measured>)>,
     ratios: Vec<(String, Vec<f64>)>,
 }
 
 impl Report {
     /// Keeps a round of a load.
-    pub(crate) fn take(&mut self, load: &str, in_flight: usize, measured: Measured) -> Measured {
+    pub fn take(&mut self, load: &str, in_flight: usize, measured: Measured) -> Measured {
         match self.loads.iter_mut().find(|(known, callers, _)| known == load && *callers == in_flight) {
             Some((_, _, rounds)) => rounds.push(measured),
             None => self.loads.push((load.to_owned(), in_flight, vec![measured])),
@@ -25,7 +25,7 @@ impl Report {
     }
 
     /// Keeps a round of a ratio, or of another number that is made of several loads.
-    pub(crate) fn ratio(&mut self, name: &str, value: f64) {
+    pub fn ratio(&mut self, name: &str, value: f64) {
         match self.ratios.iter_mut().find(|(known, _)| known == name) {
             Some((_, rounds)) => rounds.push(value),
             None => self.ratios.push((name.to_owned(), vec![value])),
@@ -33,7 +33,10 @@ impl Report {
     }
 
     /// Prints the medians, with the least and the most of the rounds.
-    pub(crate) fn print(&self, as_json: bool) -> Result<(), AnyError> {
+    ///
+    /// # Errors
+    /// A figure is no JSON.
+    pub fn print(&self, as_json: bool) -> Result<(), AnyError> {
         if as_json {
             let loads: Vec<_> = self.loads.iter().map(load_json).collect();
             let ratios: Vec<_> = self.ratios.iter().map(ratio_json).collect();

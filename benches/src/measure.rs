@@ -10,18 +10,18 @@ use crate::options::Options;
 
 /// What a load did.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// Operations that ended, a second.
-    pub(crate) per_second: f64,
+    pub per_second: f64,
     /// Half of them took no longer.
-    pub(crate) p50: Duration,
+    pub p50: Duration,
     /// 99 of 100 took no longer.
-    pub(crate) p99: Duration,
+    pub p99: Duration,
 }
 
 impl Measured {
     /// Of operations that took so long each, and ended within `time`.
-    pub(crate) fn of(mut took: Vec<Duration>, time: Duration) -> Self {
+    pub fn of(mut took: Vec<Duration>, time: Duration) -> Self {
         took.sort_unstable();
         let at = |share: f64| {
             #[allow(
@@ -38,14 +38,17 @@ impl Measured {
 }
 
 /// So many a second.
-pub(crate) fn rate(count: usize, time: Duration) -> f64 {
+pub fn rate(count: usize, time: Duration) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "no load makes 2^52 operations")]
     let count = count as f64;
     count / time.as_secs_f64()
 }
 
 /// Has `in_flight` callers repeat `operation`; what ends during the warm-up does not count.
-pub(crate) async fn closed_loop<F, A>(in_flight: usize, options: &Options, operation: F) -> Result<Measured, AnyError>
+///
+/// # Errors
+/// An operation fails.
+pub async fn closed_loop<F, A>(in_flight: usize, options: &Options, operation: F) -> Result<Measured, AnyError>
 where
     F: Fn() -> A + Clone + Send + 'static,
     A: Future<Output = Result<(), AnyError>> + Send,

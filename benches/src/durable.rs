@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use orchestrator_core::Orchestrator;
 use orchestrator_core::clock::{Clock, SystemClock};
 use orchestrator_core::jobs::JobCall;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::AnyError;
-use crate::install::{ACCOUNT, Install, SECRET};
+use crate::install::{ACCOUNT, Backend, Install, SECRET};
 use crate::measure::{Measured, closed_loop, rate};
 use crate::options::Options;
 
@@ -31,7 +32,10 @@ const AHEAD: u64 = 4_096;
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// SQLite by itself: transactions of one row, one after the other, each on disk before the next, in the same kind of file.
-pub(crate) async fn commits(options: &Options) -> Result<Measured, AnyError> {
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn commits(options: &Options) -> Result<Measured, AnyError> {
     let folder = tempfile::tempdir_in(&options.dir)?;
     let file = SqliteConnectOptions::new()
         .filename(folder.path().join("commits.db"))
@@ -60,7 +64,11 @@ pub(crate) async fn commits(options: &Options) -> Result<Measured, AnyError> {
     Ok(Measured::of(took, options.time))
 }
 
-fn job() -> Result<JobCall, AnyError> {
+/// A job that does nothing.
+///
+/// # Errors
+/// None: its names are well-formed.
+pub fn job() -> Result<JobCall, AnyError> {
     Ok(JobCall {
         connector: "nothing".parse()?,
         operation: "do".to_owned(),
@@ -82,8 +90,11 @@ async fn submit(engine: &Orchestrator, workspace: &WorkspaceId) -> Result<(), An
 }
 
 /// Jobs accepted: job row and event committed before each answer. Nobody runs them.
-pub(crate) async fn enqueue(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, false).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn enqueue(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, false).await?;
     let (engine, workspace) = (install.engine.clone(), install.workspace.clone());
     let measured = closed_loop(IN_FLIGHT, options, move || {
         let (engine, workspace) = (engine.clone(), workspace.clone());
@@ -96,8 +107,11 @@ pub(crate) async fn enqueue(options: &Options) -> Result<Measured, AnyError> {
 
 /// Stripe events taken in: route found, signature verified, then deduplication, inbox row, event and delivery job in one
 /// commit before each answer. The sender's signing is part of the time.
-pub(crate) async fn ingest(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, false).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn ingest(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, false).await?;
     let (engine, number) = (install.engine.clone(), Arc::new(AtomicU64::new(0)));
     let measured = closed_loop(IN_FLIGHT, options, move || {
         let (engine, number) = (engine.clone(), number.fetch_add(1, Ordering::Relaxed));
@@ -108,7 +122,11 @@ pub(crate) async fn ingest(options: &Options) -> Result<Measured, AnyError> {
     Ok(measured)
 }
 
-async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
+/// A new event as Stripe sends it: its headers and its body.
+///
+/// # Errors
+/// It cannot be signed.
+pub fn stripe_event(number: u64) -> Result<(HeaderMap, Bytes), AnyError> {
     let body = json!({
         "id": format!("evt_{number:016x}"), "object": "event", "type": "invoice.paid", "account": ACCOUNT,
         "created": 1_767_225_600, "livemode": false,
@@ -118,6 +136,11 @@ async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
     let body = Bytes::from(serde_json::to_vec(&body)?);
     let stripe = provider("stripe").ok_or("there is no such provider")?;
     let headers = stripe.sign(&Fixture::new(&body, "unused"), &Secret::new(SECRET.to_owned()), SystemClock.now())?;
+    Ok((headers, body))
+}
+
+async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
+    let (headers, body) = stripe_event(number)?;
     match engine.webhooks().ingest("stripe", None, &headers, body, TraceId::new()).await? {
         Ingress::Accepted(taken) if !taken.duplicate => Ok(()),
         other => Err(format!("a new event was expected: {other:?}").into()),
@@ -126,15 +149,18 @@ async fn take_in(engine: &Orchestrator, number: u64) -> Result<(), AnyError> {
 
 /// The whole way of jobs that do nothing: accepted, claimed, called under the policies, settled, recorded. The clock runs
 /// from the first acceptance until the last settlement; latencies are those of acceptance.
-pub(crate) async fn whole_jobs(options: &Options) -> Result<Measured, AnyError> {
-    let install = Install::new(options, NOWHERE, true).await?;
+///
+/// # Errors
+/// The install does not start, or a call fails.
+pub async fn whole_jobs(options: &Options, backend: &Backend) -> Result<Measured, AnyError> {
+    let install = Install::on(backend, options, NOWHERE, true).await?;
     let submitted = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let until = began + options.warm_up + options.time;
     let mut callers = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let (engine, workspace) = (install.engine.clone(), install.workspace.clone());
-        let (submitted, called) = (submitted.clone(), install.called.clone());
+        let (submitted, called) = (submitted.clone(), install.done.called.clone());
         callers.spawn(async move {
             let mut took = Vec::new();
             while Instant::now() < until {
@@ -162,7 +188,7 @@ pub(crate) async fn whole_jobs(options: &Options) -> Result<Measured, AnyError> 
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (all, time) = (took.len(), began.elapsed());
-    let called = install.called.load(Ordering::Relaxed);
+    let called = install.done.called.load(Ordering::Relaxed);
     install.end().await?;
     if called < all as u64 {
         return Err(format!("of {all} jobs only {called} ran").into());
