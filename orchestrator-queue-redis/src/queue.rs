@@ -46,6 +46,8 @@ const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEAF: (u64, u64) = (200, 500);
 /// Nothing is looked at more often.
 const SOONEST: Duration = Duration::from_millis(1);
+/// Who has only just connected listens by then.
+const LISTENS: Duration = Duration::from_secs(1);
 /// So many hints that were brought for somebody who went away are kept for the next.
 const RETURNED: usize = 4_096;
 
@@ -189,7 +191,11 @@ impl JobQueue for RedisQueue {
     }
 
     async fn check(&self) -> Result<Vec<Finding>, QueueAway> {
-        check(&self.inner.place, &self.inner.keys, self.ear.heard.listens()).await.map_err(away)
+        let (heard, until) = (&self.ear.heard, Instant::now() + LISTENS);
+        while !heard.listens() && Instant::now() < until {
+            sleep(SOONEST).await;
+        }
+        check(&self.inner.place, &self.inner.keys, heard.listens()).await.map_err(away)
     }
 }
 

@@ -3,7 +3,7 @@
 //! `op` tells whose it is: the place of the caller in the batch, counted from 1.
 
 use orchestrator_core::store::{JobKind, LaneKey, NewEvent, NewJob};
-use orchestrator_core::types::{Name, RequestView, WorkspaceId};
+use orchestrator_core::types::{Name, RequestView, Timestamp, WorkspaceId};
 use serde_json::Value;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -70,7 +70,7 @@ row_type!(JobRow, "new_job", |row, to| {
         .encode(job.connector.as_ref().map(Name::as_str))?
         .encode(stored(&job.operation).as_ref())?
         .encode(i16::from(job.priority))?
-        .encode(job.run_at.map(|at| at.unix_ms()))?
+        .encode(job.run_at.map(Timestamp::unix_ms))?
         .encode(i64::from(job.max_attempts))?
         .encode(job.ordering_key.as_deref().map(stored).as_deref())?
         .encode(job.callback.as_ref().map(Name::as_str))?

@@ -211,6 +211,8 @@ fn read(node: &str, hint: &str) -> Option<Told> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::{Told, read, written};
 
     #[test]

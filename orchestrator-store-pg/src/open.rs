@@ -86,7 +86,8 @@ pub enum OpenError {
 impl OpenError {
     /// What an error of the driver means to whoever opens the store.
     pub(crate) fn of(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
         match code.as_deref() {
             Some("28P01" | "28000") => Self::Refused,
             Some("3D000") => Self::UnknownDatabase,
@@ -103,6 +104,8 @@ impl OpenError {
 
     fn connecting(options: &PgOptions, error: sqlx::Error) -> Self {
         match error {
+            // What a certificate is refused for comes as an error of the connection.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Tls(error.into()),
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
                 Self::Unreachable { place: options.place(), source: error.into() }
             }

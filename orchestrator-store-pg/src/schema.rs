@@ -52,7 +52,7 @@ pub(crate) async fn bring_up(conn: &mut PgConnection) -> Result<Vec<String>, Ope
     }
     // Two that create it at once meet each other's entry in the catalogue: then it is there.
     if let Err(error) = sqlx::query(CREATE).execute(&mut *conn).await
-        && error.as_database_error().and_then(|error| error.code()).as_deref() != Some("23505")
+        && error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() != Some("23505")
     {
         return Err(OpenError::of(error));
     }

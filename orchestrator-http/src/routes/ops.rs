@@ -16,6 +16,8 @@ use crate::problem::Refusal;
 
 /// A probe that waits longer than this has its answer.
 const PROBE: Duration = Duration::from_secs(2);
+/// What is read for metrics may wait for a queue that does not answer, and must not be taken for a store that does not.
+const READ: Duration = Duration::from_secs(5);
 
 /// Whether the process is alive: it answers.
 pub(super) async fn alive() -> Json<Value> {
@@ -43,7 +45,7 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Respo
 
 async fn readings(api: &Api) -> Vec<Reading> {
     let read = |name, help, value: f64| Reading { name, help, labels: Vec::new(), value, counter: false };
-    let Ok(Ok(health)) = timeout(PROBE, api.engine().health()).await else {
+    let Ok(Ok(health)) = timeout(READ, api.engine().health()).await else {
         return vec![read("store_up", "Whether the store answers", 0.0)];
     };
     // Counts far beyond 2^53 are not to be had.

@@ -16,12 +16,13 @@ use orchestrator_core::store::Store;
 use orchestrator_http::Api;
 use orchestrator_http::metrics::Metrics;
 use orchestrator_http::tokens::TokenAuthority;
+use orchestrator_queue_redis::RedisQueue;
 
 use super::jwks::GuardedJwks;
 use super::payloads;
 use crate::Server;
 use crate::keys;
-use crate::settings::{Settings, VaultSettings};
+use crate::settings::{QueuePlace, Settings, VaultSettings};
 use crate::stores;
 
 pub(super) struct Parts {
@@ -35,6 +36,11 @@ pub(super) struct Parts {
 pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Server) -> anyhow::Result<Parts> {
     let policy = EgressPolicy::new(settings.egress_allow.clone()).refusing_own(own.to_vec());
     let client = EgressClient::new(policy)?;
+    // Before the store: a start that is refused has changed nothing.
+    let redis = match &settings.queue {
+        QueuePlace::Redis(options) => Some(RedisQueue::connect(options).await?),
+        QueuePlace::Store => None,
+    };
     let store = stores::open(&settings.store).await?;
     let payloads = payloads::open(&settings.payloads, &client)?;
     let keys = Arc::new(install_keys(settings, store.as_ref()).await?);
@@ -58,6 +64,9 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
     }
     if let (Some(vault), Some(given)) = (&vault, &settings.secrets.vault) {
         builder = builder.vault(Arc::new(vault.clone()), given.prefix.clone());
+    }
+    if let Some(redis) = redis {
+        builder = builder.queue(redis.queue).token_leases(redis.limits).config_notices(redis.notices);
     }
     if settings.roles.worker {
         builder = builder.worker(settings.workers.clone());

@@ -8,6 +8,7 @@ mod folders;
 mod keys;
 mod listeners;
 mod payloads;
+mod queue;
 mod store;
 mod vault;
 
@@ -22,6 +23,7 @@ pub(crate) async fn examine(settings: &Settings) -> Vec<Finding> {
     let (store, found) = store::examine(settings).await;
     findings.extend(found);
     findings.extend(keys::examine(settings, store.as_deref()).await);
+    findings.extend(queue::examine(settings).await);
     findings.push(payloads::examine(settings).await);
     findings.extend(vault::examine(settings).await);
     findings.extend(listeners::examine(settings).await);

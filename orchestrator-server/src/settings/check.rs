@@ -13,7 +13,7 @@ use super::document::{Document, Issuer};
 use super::error::SettingError;
 use super::sources::Layered;
 use super::vault::vault;
-use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, store};
+use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, payloads, queue, store};
 
 const LONGEST_DRAIN: u64 = 3600;
 const LONGEST_LEASE: u64 = 3600;
@@ -34,10 +34,10 @@ pub(super) fn settings(layered: &Layered) -> Checked<Settings> {
     };
     let drain =
         within(layered, "drain_s", document.drain_s, 1, LONGEST_DRAIN)?.map_or(defaults.drain, Duration::from_secs);
-    queue(layered)?;
     let (api_limits, edge_limits) = limits(layered, drain)?;
     Ok(Settings {
         roles: defaults.roles,
+        queue: queue::check(layered, &environment)?,
         environment,
         store: store::check(layered, &data_dir)?,
         payloads: payloads::check(layered, &data_dir)?,
@@ -66,17 +66,6 @@ fn absent(layered: &Layered) -> Checked<()> {
         }
     }
     Ok(())
-}
-
-/// The queue, of which there is one backend.
-fn queue(layered: &Layered) -> Checked<()> {
-    match layered.document.queue.url.as_deref() {
-        None | Some("store") => Ok(()),
-        Some(url) if url.starts_with("redis://") || url.starts_with("rediss://") => {
-            Err(layered.unusable("queue.url", "this build has no Redis backend yet: use `store`"))
-        }
-        Some(_) => Err(layered.unusable("queue.url", "`store` is expected")),
-    }
 }
 
 fn listen(layered: &Layered, defaults: Listen) -> Checked<Listen> {

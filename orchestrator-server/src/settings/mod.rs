@@ -7,6 +7,7 @@ mod check;
 mod document;
 mod error;
 mod payloads;
+mod queue;
 mod sources;
 mod store;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use orchestrator_types::Environment;
 use crate::roles::Roles;
 pub use error::{SettingError, SettingSource};
 pub use payloads::{PayloadPlace, PayloadSettings};
+pub use queue::QueuePlace;
 pub use sources::Sources;
 pub use store::StorePlace;
 pub use vault::VaultSettings;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where everything durable is.
     pub store: StorePlace,
+    /// Who says which jobs may be ready.
+    pub queue: QueuePlace,
     /// Where large bodies are stored apart.
     pub payloads: PayloadSettings,
     /// Where the server listens.
@@ -111,6 +115,7 @@ impl Settings {
             roles: Roles::ALL,
             environment: default_environment(),
             store: StorePlace::of(&data_dir),
+            queue: QueuePlace::Store,
             payloads: PayloadSettings::of(&data_dir),
             listen: Listen { api: loopback(8080), ops: loopback(9090), control: None },
             issuers: Vec::new(),

@@ -18,7 +18,7 @@ pub enum StorePlace {
     /// `sqlite://<path>`: a file of this process's own.
     Embedded(PathBuf),
     /// `postgres://…`: a database that any number of nodes share. It holds the password, and is not printed with it.
-    Postgres(PgOptions),
+    Postgres(Box<PgOptions>),
 }
 
 impl StorePlace {
@@ -50,7 +50,7 @@ pub(super) fn check(layered: &Layered, data_dir: &Path) -> Checked<StorePlace> {
     let given = &layered.document.store;
     match given.url.as_deref() {
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            postgres(layered, url).map(StorePlace::Postgres)
+            postgres(layered, url).map(Box::new).map(StorePlace::Postgres)
         }
         url => {
             for (setting, given) in [

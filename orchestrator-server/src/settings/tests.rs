@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestrator_connectors::VaultAuth;
 use orchestrator_core::secrets::VaultPrefix;
 
-use super::{LogFormat, SettingError, SettingSource, Settings, Sources, StorePlace};
+use super::{LogFormat, QueuePlace, SettingError, SettingSource, Settings, Sources, StorePlace};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -87,6 +87,16 @@ fn a_database_is_shown_without_who_opens_it() {
 }
 
 #[test]
+fn a_queue_is_the_store_or_redis_and_shows_no_password() {
+    assert!(matches!(Settings::load(&Sources::default()).unwrap().queue, QueuePlace::Store));
+    assert!(matches!(variable("ORCHESTRATOR__QUEUE__URL", "store").unwrap().queue, QueuePlace::Store));
+    let settings = variable("ORCHESTRATOR__QUEUE__URL", "rediss://:c4n4ry@cache.internal:6380").unwrap();
+    let QueuePlace::Redis(options) = &settings.queue else { panic!("{:?}", settings.queue) };
+    assert_eq!(options.names(), "cache.internal:6380");
+    assert!(!format!("{settings:?}").contains("c4n4ry"));
+}
+
+#[test]
 fn issuers_are_read_from_the_file() {
     let (_folder, path) = file(
         "[[auth.issuers]]\nissuer = \"https://id.example\"\naudience = \"orchestrator-exec\"\njwks_url = \"https://id.example/k\"\n",
@@ -133,7 +143,8 @@ fn a_setting_that_cannot_work_is_told_without_its_value() {
         ("store.url = \"mysql://u:c4n4ry@h/d\"", "store.url"),
         ("store.url = \"sqlite://\"", "store.url"),
         ("store.url = \"sqlite://:memory:\"", "store.url"),
-        ("queue.url = \"redis://:c4n4ry@h\"", "queue.url"),
+        ("queue.url = \"redis://:c4n4ry@\"", "queue.url"),
+        ("queue.url = \"redis://:c4n4ry@h?speed=c4n4ry\"", "queue.url"),
         ("queue.url = \"c4n4ry\"", "queue.url"),
         ("payloads.url = \"s3://C4N4RY\"", "payloads.url"),
         ("payloads.url = \"s3://key:c4n4ry@bucket/x\"", "payloads.url"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use orchestrator_core::clock::SystemClock;
 use orchestrator_core::store::Store;
-use orchestrator_store_pg::{OpenError as PgOpenError, PgStore};
+use orchestrator_store_pg::{OpenError as PgOpenError, PgOptions, PgStore};
 use orchestrator_store_sqlite::{OpenError as SqliteOpenError, SqliteStore};
 
 use crate::settings::StorePlace;
@@ -33,13 +33,13 @@ pub(crate) async fn open(place: &StorePlace) -> anyhow::Result<Arc<dyn Store>> {
     match place {
         StorePlace::Embedded(path) => Ok(Arc::new(SqliteStore::open(path, SystemClock::shared()).await?)),
         StorePlace::Postgres(options) => {
-            let run = PgStore::migrate(options.clone()).await?;
+            let run = PgStore::migrate(PgOptions::clone(options)).await?;
             if !run.is_empty() {
                 tracing::info!(migrations = %run.join(", "), "the schema was brought up to date");
             }
-            let store = PgStore::open(options.clone()).await?;
+            let store = PgStore::open(PgOptions::clone(options)).await?;
             // What works and may hurt later; `doctor` says it in the same words.
-            for concern in standing(&PgStore::inspect(options.clone()).await?, options) {
+            for concern in standing(&PgStore::inspect(PgOptions::clone(options)).await?, options) {
                 if concern.grave != Grave::Fine {
                     tracing::warn!(check = concern.check, "{}", concern.detail);
                 }
@@ -60,7 +60,7 @@ pub(crate) async fn read(place: &StorePlace) -> Result<Arc<dyn Store>, Unreadabl
         },
         StorePlace::Postgres(options) => {
             let broken = |error: PgOpenError| Unreadable::Broken(error.into());
-            let missing = PgStore::inspect(options.clone()).await.map_err(broken)?.missing;
+            let missing = PgStore::inspect(PgOptions::clone(options)).await.map_err(broken)?.missing;
             if !missing.is_empty() {
                 let place = place.shown();
                 let names = missing.join(", ");
@@ -69,7 +69,7 @@ pub(crate) async fn read(place: &StorePlace) -> Result<Arc<dyn Store>, Unreadabl
                 )));
             }
             // A command needs few, and takes none from those who serve.
-            let store = PgStore::open(options.clone().max_connections(0)).await.map_err(broken)?;
+            let store = PgStore::open(PgOptions::clone(options).max_connections(0)).await.map_err(broken)?;
             Ok(Arc::new(store))
         }
     }
@@ -82,6 +82,6 @@ pub(crate) async fn migrate(place: &StorePlace) -> anyhow::Result<Vec<String>> {
             SqliteStore::open(path, SystemClock::shared()).await?.close().await;
             Ok(Vec::new())
         }
-        StorePlace::Postgres(options) => Ok(PgStore::migrate(options.clone()).await?),
+        StorePlace::Postgres(options) => Ok(PgStore::migrate(PgOptions::clone(options)).await?),
     }
 }

@@ -36,8 +36,17 @@ pub(crate) struct Tenant {
 }
 
 impl Install {
-    /// Starts all of it.
+    /// Starts all of it, without Redis.
     pub(crate) async fn start() -> Self {
+        Self::of(None).await
+    }
+
+    /// Starts all of it.
+    pub(crate) async fn with_queue() -> Self {
+        Self::of(Some(RedisServer::start())).await
+    }
+
+    async fn of(redis: Option<RedisServer>) -> Self {
         let postgres = PostgresServer::start();
         let database = postgres.fresh_database();
         let folder = tempfile::tempdir().unwrap().keep();
@@ -49,6 +58,7 @@ impl Install {
             ("EGRESS__ALLOW", "127.0.0.1/32"),
             ("WORKERS__LEASE_S", &LEASE.as_secs().to_string()),
             ("DRAIN_S", "5"),
+            ("QUEUE__URL", &redis.as_ref().map_or_else(|| "store".to_owned(), RedisServer::url)),
         ]
         .map(|(name, value)| (format!("ORCHESTRATOR__{name}"), value.to_owned()))
         .into();
@@ -59,7 +69,7 @@ impl Install {
             node("worker-1", "worker"),
             node("worker-2", "worker"),
         ];
-        let install = Self { nodes, postgres, redis: None, database, keeper, folder };
+        let install = Self { nodes, postgres, redis, database, keeper, folder };
         // The first one makes the schema and the key; then all others find them.
         install.start_node(0).await;
         for index in 1..install.nodes.len() {

@@ -13,6 +13,7 @@ mod load;
 mod node;
 mod oracle;
 mod product;
+mod queue;
 mod store;
 mod table;
 
@@ -37,7 +38,7 @@ async fn inv_01_nothing_acknowledged_is_lost_or_told_twice_whichever_part_fails(
     eprintln!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let world = World::start().await;
-    let install = Install::start().await;
+    let install = Install::with_queue().await;
     let tenants = install.onboard(&world, &WORKSPACES).await;
     let load = Load::start(&install, &tenants, &mut random);
     let (begun, mut table) = (Instant::now(), Table::default());

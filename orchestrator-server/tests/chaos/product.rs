@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub(crate) struct World {
     url: String,
     mood: watch::Sender<Mood>,
     received: Arc<Mutex<Received>>,
+    calls: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -61,15 +63,16 @@ struct Product {
 impl World {
     pub(crate) async fn start() -> Self {
         let (mood, seen) = watch::channel(Mood::Well);
-        let received = Arc::<Mutex<Received>>::default();
+        let (received, calls) = (Arc::<Mutex<Received>>::default(), Arc::<AtomicU64>::default());
+        let counted = calls.clone();
         let app = Router::new()
             .route("/callback", post(product))
-            .route("/up/{*rest}", any(|| async { axum::Json(json!({"ok": true})) }))
+            .route("/up/{*rest}", any(move || upstream(counted.clone())))
             .with_state(Product { mood: seen, received: received.clone() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, mood, received }
+        Self { url, mood, received, calls }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -80,10 +83,20 @@ impl World {
         self.mood.send_replace(mood);
     }
 
+    /// How many calls the upstream got.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     /// Looks at what was received so far.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Received) -> T) -> T {
         look(&self.received.lock().unwrap())
     }
+}
+
+async fn upstream(calls: Arc<AtomicU64>) -> axum::Json<Value> {
+    calls.fetch_add(1, Ordering::Relaxed);
+    axum::Json(json!({"ok": true}))
 }
 
 async fn product(State(product): State<Product>, headers: HeaderMap, body: Bytes) -> StatusCode {

@@ -1,6 +1,6 @@
 //! The store in PostgreSQL: what it is started with, what it is refused for, and what the doctor says of it.
 
-use orchestrator_conformance::servers::{PostgresOptions, PostgresServer, Stop, free_port};
+use orchestrator_conformance::servers::{Pem, PostgresOptions, PostgresServer, Stop, free_port};
 use serde_json::Value;
 
 use crate::kit::{Done, Install, finish, get};
@@ -50,6 +50,39 @@ fn a_database_that_cannot_be_used_is_told_with_what_to_do() {
     let line = bare.run(&["serve"]).refused();
     assert!(line.contains("run `orchestrator migrate` once as the owner"), "{line}");
     assert!(found(&bare, "store").1.contains("lacks the migrations"));
+}
+
+#[test]
+fn a_database_is_reached_by_tls_if_its_certificate_is_of_the_authority_that_is_named() {
+    let (own, strange) = (certified(), certified());
+    let options = PostgresOptions { tls: Some(own.clone()), ..PostgresOptions::default() };
+    let server = PostgresServer::start_with(&options);
+    let folder = tempfile::tempdir().unwrap();
+    let url = |pem: &Pem, name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &pem.authority).unwrap();
+        format!("{}?sslmode=verify-full&sslrootcert={}", server.url(), path.display())
+    };
+    let install = Install::on(&url(&own, "own.pem"));
+    let node = install.serve();
+    assert_eq!(get(&node.ops, "/readyz").0, 200);
+    let plain = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) \
+        where application_name = 'orchestrator' and not ssl";
+    assert_eq!(server.select(&server.url(), plain), "0");
+    refused(&url(&strange, "strange.pem"), "no TLS connection to Postgres: check `sslmode` and `sslrootcert`");
+}
+
+/// A certificate of 127.0.0.1, and its authority's.
+fn certified() -> Pem {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&own, &issuer).unwrap();
+    Pem { certificate: certificate.pem(), key: own.serialize_pem(), authority: authority_pem }
 }
 
 #[test]
@@ -174,6 +207,18 @@ fn a_node_needs_no_more_than_the_role_of_the_application() {
     let count = "select count(*) from orchestrator.records";
     assert_ne!(server.select(&url, count), "0");
     assert_eq!(server.select(&plain, count), "0");
+}
+
+#[test]
+fn the_owner_of_the_database_migrates_it_without_being_a_superuser() {
+    let server = PostgresServer::start();
+    server.sql(&server.url(), "create role owner login createrole password 'plain'");
+    server.sql(&server.url(), "create database owned owner owner");
+    let install = Install::on(&format!("postgres://owner:plain@127.0.0.1:{}/owned", server.port()));
+    assert!(install.run(&["migrate"]).well().contains("0001_schema"));
+    let node = install.serve();
+    node.run(&["workspace", "create", "shop-dev"]).well();
+    assert_eq!(get(&node.ops, "/readyz").0, 200);
 }
 
 #[test]

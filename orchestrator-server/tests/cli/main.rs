@@ -11,6 +11,7 @@ mod jobs;
 mod keys;
 mod kit;
 mod policies;
+mod queues;
 mod serving;
 mod webhooks;
 mod workspaces;

@@ -151,8 +151,11 @@ async fn write(
     answers.into_iter().map(|answer| answer.ok_or_else(lost)).collect()
 }
 
+/// Which caller, and what became of it: whether anything was written.
+type Answered = (usize, (Enqueued, bool));
+
 /// What became of a caller, if the row tells that.
-fn read(row: &PgRow) -> Result<Option<(usize, (Enqueued, bool))>, Unreadable> {
+fn read(row: &PgRow) -> Result<Option<Answered>, Unreadable> {
     let Some(op) = value::<Option<i32>>(row, "op")? else { return Ok(None) };
     let enqueued = match value::<&str>(row, "outcome")? {
         "accepted" => Enqueued::Accepted,
