@@ -29,6 +29,7 @@ use crate::secrets::{
 use crate::store::{
     CommitError, ControlChange, ControlStore, Deadline, Expect, Owner, RecordKind, RecordWrite, Store, StoreError,
 };
+use crate::store_time::StoreTime;
 use crate::webhooks::Notices;
 use crate::worker::{self, WorkerOptions, WorkerStats};
 use crate::{retention, secrets};
@@ -229,6 +230,7 @@ impl Builder {
         }
         // Before anything is read: what changes from now on is noticed.
         let (epoch, _) = store.changed_since(u64::MAX).await?;
+        let store_time = Arc::new(StoreTime::of(store.as_ref()).await?);
         let (queue, offering) = self.queue.map(Link::new).unzip();
         let hub = Arc::new(Hub::offering(queue.clone()));
         store.attach(hub.clone());
@@ -262,6 +264,7 @@ impl Builder {
             node: Uuid::now_v7().to_string(),
             store,
             clock,
+            store_time,
             kinds,
             checks: RunningChecks::default(),
             callbacks: self.callbacks,
@@ -285,6 +288,7 @@ impl Builder {
         let stopping = engine.stopping.clone();
         engine.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = recording => {}
                 () = stopping.cancelled() => {}
             }
@@ -293,6 +297,7 @@ impl Builder {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {
                 tokio::select! {
+                    biased;
                     () = offering => {}
                     () = stopping.cancelled() => {}
                 }
@@ -302,6 +307,7 @@ impl Builder {
             let stopping = engine.stopping.clone();
             engine.tasks.spawn(async move {
                 tokio::select! {
+                    biased;
                     () = fetching => {}
                     () = stopping.cancelled() => {}
                 }

@@ -23,6 +23,7 @@ use crate::payload::Depot;
 use crate::queue::{Link, SeenKeys};
 use crate::secrets::{SecretBoard, SecretResolver};
 use crate::store::{CommitError, DEFAULT_WORKSPACES, KeyRoute, KnownAnswer, Owner, RecordKind, Store};
+use crate::store_time::StoreTime;
 use crate::webhooks::Notices;
 use crate::worker::WorkerStats;
 use crate::workspaces::{SELF, StoredWorkspace};
@@ -33,6 +34,7 @@ pub(crate) struct Engine {
     pub(crate) node: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store_time: Arc<StoreTime>,
     pub(crate) kinds: ConnectorRegistry,
     pub(crate) checks: RunningChecks,
     pub(crate) callbacks: Option<Arc<dyn CallbackTransport>>,

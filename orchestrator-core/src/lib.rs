@@ -29,6 +29,7 @@ mod error;
 mod hub;
 mod orchestrator;
 mod retention;
+mod store_time;
 
 pub use actor::{Actor, Reason};
 pub use builder::{BuildError, Builder, environment_of};

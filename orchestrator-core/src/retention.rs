@@ -6,6 +6,7 @@ use std::time::Duration;
 use orchestrator_types::{RetentionConfig, WorkspaceId};
 use tokio::time::sleep;
 
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::payload;
@@ -24,6 +25,8 @@ const TOMBSTONES: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Jobs that ended are kept like the request log, and at least so long: their answers are kept for idempotency keys.
 const JOBS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(5 * 60);
+/// Each so many rounds of the one that follows changes, the store is asked for its time.
+const TIME: u32 = 10;
 const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// Sweeps from time to time until the engine stops.
@@ -31,6 +34,7 @@ pub(crate) async fn sweep(engine: Arc<Engine>) {
     let mut round: u32 = 0;
     loop {
         tokio::select! {
+            biased;
             () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -66,7 +70,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> R
         Err(Error::NotFound { .. }) => RetentionConfig::default(),
         Err(error) => return Err(error),
     };
-    let now = engine.clock.now();
+    let now = engine.store_time.now();
     let days = |days: u32| now.before(DAY * days);
     let sweep = Sweep {
         workspace: workspace.clone(),
@@ -87,6 +91,7 @@ async fn sweep_one(engine: &Engine, workspace: &WorkspaceId, objects: bool) -> R
 pub(crate) async fn rest(engine: Arc<Engine>) {
     loop {
         tokio::select! {
+            biased;
             () = sleep(IDLE.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -99,6 +104,7 @@ pub(crate) async fn rest(engine: Arc<Engine>) {
 pub(crate) async fn summaries(engine: Arc<Engine>) {
     loop {
         tokio::select! {
+            biased;
             () = sleep(SUMMARIES) => {}
             () = engine.stopping.cancelled() => return,
         }
@@ -110,10 +116,17 @@ pub(crate) async fn summaries(engine: Arc<Engine>) {
     }
 }
 
-/// Forgets what other nodes changed, within half a second, until the engine stops.
+/// Forgets what other nodes changed, within half a second, and follows the store's time, until the engine stops.
 /// `epoch` is one that nothing was read before.
 pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64, notices: Option<Arc<dyn ConfigNotices>>) {
+    let mut round: u32 = 0;
     loop {
+        if round.is_multiple_of(TIME)
+            && let Err(error) = engine.store_time.set(engine.store.as_ref()).await
+        {
+            tracing::debug!(%error, "the store's time cannot be had now");
+        }
+        round = round.wrapping_add(1);
         match engine.store.changed_since(epoch).await {
             Ok((now, owners)) => {
                 epoch = now;
@@ -127,6 +140,7 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut epoch: u64, notices: Option<
             Err(error) => tracing::debug!(%error, "changes cannot be looked for now"),
         }
         tokio::select! {
+            biased;
             () = sleep(Duration::from_millis(400 + fastrand::u64(..100))) => {}
             () = engine.hub.control.notified() => {}
             () = heard(notices.as_deref()) => {}
@@ -146,10 +160,12 @@ async fn heard(notices: Option<&dyn ConfigNotices>) {
 pub(crate) async fn announce(engine: Arc<Engine>, notices: Arc<dyn ConfigNotices>) {
     loop {
         tokio::select! {
+            biased;
             () = engine.hub.changed.notified() => {}
             () = engine.stopping.cancelled() => return,
         }
         tokio::select! {
+            biased;
             () = notices.tell() => {}
             () = engine.stopping.cancelled() => return,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{CommitWatch, Store, StoreError, StoreInfo};
+use orchestrator_core::types::Timestamp;
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Transaction};
 use tokio::time::{Instant, sleep};
@@ -194,6 +195,14 @@ impl Store for PgStore {
 
     fn attach(&self, watch: Arc<dyn CommitWatch>) {
         self.shared.notices.attach(watch);
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        const NOW: &str = "SELECT coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)";
+        let shared = self.shared.clone();
+        let now: i64 =
+            owned(async move { Ok(sqlx::query_scalar(NOW).bind(shared.now()).fetch_one(&shared.pool).await?) }).await?;
+        Ok(Timestamp::from_unix_ms(now))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

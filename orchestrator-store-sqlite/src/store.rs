@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{CommitWatch, Store, StoreError, StoreInfo};
+use orchestrator_core::types::Timestamp;
 
 use crate::SqliteStore;
 use crate::batch::Batch;
@@ -27,6 +28,10 @@ impl Store for SqliteStore {
         if let Some(writer) = self.writer() {
             writer.attach(watch);
         }
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(Self::now(self))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

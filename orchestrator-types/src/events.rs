@@ -14,7 +14,7 @@ use crate::trace::TraceId;
 macro_rules! event_types {
     ($($variant:ident = $text:literal),+ $(,)?) => {
         /// What happened.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum EventType {
             $(#[doc = concat!("`", $text, "`")] #[serde(rename = $text)] $variant,)+

@@ -43,7 +43,7 @@ pub use injector::{Faults, Injected};
 pub use leases::FaultyLeases;
 pub use payloads::FaultyPayloads;
 pub use plan::{Fault, FaultPlan, Rates};
-pub use queue::FaultyQueue;
+pub use queue::{FaultyNotices, FaultyQueue, FaultySeenKeys};
 pub use retrying::RetryingStore;
 pub use retrying_payloads::RetryingPayloads;
 pub use secrets::{FaultyKeys, FaultySecrets, FaultyVault};

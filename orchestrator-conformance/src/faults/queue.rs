@@ -1,10 +1,11 @@
-//! A queue that is away, or forgets.
+//! A queue that is away, or forgets; and the hints beside it, which may be lost.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_core::queue::{Finding, JobHint, JobQueue, QueueAway, Take};
-use orchestrator_core::types::WorkspaceId;
+use orchestrator_core::queue::{ConfigNotices, Finding, JobHint, JobQueue, QueueAway, SeenKeys, Take};
+use orchestrator_core::store::KeyRoute;
+use orchestrator_core::types::{IdempotencyKey, WorkspaceId};
 
 use super::Faults;
 
@@ -46,5 +47,59 @@ impl JobQueue for FaultyQueue {
 
     async fn check(&self) -> Result<Vec<Finding>, QueueAway> {
         self.faults.strike("check", self.inner.check(), away).await
+    }
+}
+
+/// A memory of keys that forgets by a plan: whatever is struck of the methods `seen` and `note` is as if it were unknown.
+pub struct FaultySeenKeys {
+    inner: Arc<dyn SeenKeys>,
+    faults: Faults,
+}
+
+impl FaultySeenKeys {
+    /// Puts the faults over a memory of keys.
+    #[must_use]
+    pub fn new(inner: Arc<dyn SeenKeys>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl SeenKeys for FaultySeenKeys {
+    async fn seen(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) -> bool {
+        !self.faults.falls("seen") && self.inner.seen(workspace, route, key).await
+    }
+
+    fn note(&self, workspace: &WorkspaceId, route: KeyRoute, key: &IdempotencyKey) {
+        if !self.faults.falls("note") {
+            self.inner.note(workspace, route, key);
+        }
+    }
+}
+
+/// Notices that are lost by a plan: whatever is struck of the method `tell` is heard by nobody.
+pub struct FaultyNotices {
+    inner: Arc<dyn ConfigNotices>,
+    faults: Faults,
+}
+
+impl FaultyNotices {
+    /// Puts the faults over notices.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ConfigNotices>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl ConfigNotices for FaultyNotices {
+    async fn tell(&self) {
+        if !self.faults.falls("tell") {
+            self.inner.tell().await;
+        }
+    }
+
+    async fn heard(&self) {
+        self.inner.heard().await;
     }
 }

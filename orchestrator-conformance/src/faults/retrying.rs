@@ -121,6 +121,10 @@ impl Store for RetryingStore {
         self.inner.attach(watch);
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.again(Repeat::Freely, || self.inner.now()).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.again(Repeat::Freely, || self.inner.ping()).await
     }

@@ -23,6 +23,7 @@ pub async fn a_store_says_what_it_is(harness: &impl StoreHarness) {
     let info = store.info();
     assert!(!info.name.is_empty());
     store.ping().await.expect("ping");
+    assert_eq!(store.now().await.expect("now"), harness.clock().now());
     assert_eq!(harness.reopen(store).await.is_some(), info.durable);
 }
 

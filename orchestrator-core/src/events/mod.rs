@@ -76,6 +76,7 @@ impl Events<'_> {
             }
             let pause = (deadline - now).min(LOOK);
             tokio::select! {
+                biased;
                 _ = timeout(pause, changes.changed()) => {}
                 () = self.0.draining.cancelled() => {}
             }

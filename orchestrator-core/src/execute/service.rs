@@ -17,18 +17,23 @@ use super::attempt::ConnectorAttempt;
 use super::call::CallRequest;
 use super::failure::CallFailure;
 use super::waterfall::waterfall;
+use crate::clock::Clock;
 use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
 use crate::engine::{Engine, page_size};
 use crate::error::Error;
 use crate::payload::check_named;
 use crate::policy::RateLimitSnapshot;
-use crate::store::{Begin, Begun, IdempotencyScope, KeptAnswer, KeyRoute, NewEvent, PayloadLinks, RequestEntry};
+use crate::store::{
+    Begin, Begun, IdempotencyScope, KeptAnswer, KeyRoute, NewEvent, PayloadLinks, RequestEntry, StoreError,
+};
 
 /// How long an answer is kept for its idempotency key.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a request waits for the first one with its key.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(30);
+/// So long it is tried to write an answer that somebody relies on, before they hear that it is not written.
+const WRITING: Duration = Duration::from_secs(5);
 /// So long after its deadline a call that nothing was heard of is taken for dead.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -120,6 +125,15 @@ impl Executions<'_> {
     }
 }
 
+/// Whether what somebody relies on is durable.
+enum Written {
+    Yes,
+    /// The store does not answer: it may be, or become so.
+    NotYet(StoreError),
+    /// The store does not take it.
+    Refused(StoreError),
+}
+
 /// Everything that one call needs, so that it goes on when its caller goes away.
 struct Running {
     engine: Arc<Engine>,
@@ -143,7 +157,7 @@ pub(crate) async fn execute(engine: &Arc<Engine>, workspace: &WorkspaceId, call:
     let (id, started_at) = (ExecutionId::new(), engine.clock.now());
     let running = Arc::new(Running { engine: engine.clone(), live, connector, plan, call, id, started_at });
     match running.call.idempotency.clone() {
-        None => running.spawn(|running| async move { Ok(running.run().await) }).await,
+        None => running.spawn(|running| async move { running.run().await }).await,
         Some((key, hash)) => under_key(running, key, hash).await,
     }
 }
@@ -173,7 +187,7 @@ async fn under_key(running: Arc<Running>, key: IdempotencyKey, request_hash: [u8
     let mut take_over = false;
     let mut pause = Duration::from_millis(5);
     loop {
-        let valid_until = running.engine.clock.now().after(total + GRACE);
+        let valid_until = running.engine.store_time.now().after(total + GRACE);
         let begin = Begin { key: key.clone(), request_hash, execution: running.id, valid_until, take_over };
         match running.spawn(|running| async move { running.begin(begin).await }).await? {
             Step::Made(executed) => {
@@ -230,12 +244,14 @@ impl Running {
     /// Notes that the call begins, and makes it: nobody may come in between, or the key would name a call that never was.
     async fn begin(&self, begin: Begin) -> Result<Step, Error> {
         match self.engine.store.begin(&self.live.workspace, begin).await? {
-            Begun::Fresh => Ok(Step::Made(Box::new(self.run().await))),
+            Begun::Fresh => Ok(Step::Made(Box::new(self.run().await?))),
             known => Ok(Step::Known(known)),
         }
     }
 
-    async fn run(&self) -> Executed {
+    /// # Errors
+    /// The call was made under a key, and how it ended is not written: whoever asks again hears it when it is.
+    async fn run(&self) -> Result<Executed, Error> {
         let mut context = CallContext::new(
             self.live.workspace.clone(),
             self.connector.name.clone(),
@@ -285,14 +301,19 @@ impl Running {
             }),
         };
         let written = self.record(&request, &result, attempts, duration_ms, links).await;
-        if let (false, Some(large), Ok(response)) = (written, large, &mut result) {
+        let durable = matches!(written, Written::Yes);
+        if let (Written::NotYet(error), true) = (written, self.call.idempotency.is_some()) {
+            // An answer that is given and not kept would be another one for who asks again.
+            return Err(Error::Unavailable(error));
+        }
+        if let (false, Some(large), Ok(response)) = (durable, large, &mut result) {
             // The reference would lead nowhere until the store is back: the output itself does.
             response.output = large;
         }
-        Executed { result, replayed: false, rate_limit }
+        Ok(Executed { result, replayed: false, rate_limit })
     }
 
-    /// Records the call. Answers whether what somebody relies on is durable.
+    /// Records the call. Says whether what somebody relies on is durable.
     async fn record(
         &self,
         request: &CallRequest,
@@ -300,7 +321,7 @@ impl Running {
         attempts: u32,
         duration_ms: u64,
         payloads: PayloadLinks,
-    ) -> bool {
+    ) -> Written {
         let error = result.as_ref().err().map(|failure| failure.error.clone());
         let (kind, status) = match &error {
             None => (EventType::ExecutionSucceeded, "succeeded"),
@@ -344,16 +365,33 @@ impl Running {
         let waits = idempotency.is_some() || !payloads.is_empty();
         let workspace = self.live.workspace.clone();
         let entry = RequestEntry { workspace, record: Some(record), events, idempotency, payloads };
-        if waits {
-            if let Err(error) = self.engine.store.log(vec![entry.clone()]).await {
-                tracing::warn!(%error, "an answer that somebody relies on is not written yet");
-                self.engine.recorder.record(entry);
-                return false;
-            }
-        } else {
+        if !waits {
+            self.engine.recorder.record(entry);
+            return Written::Yes;
+        }
+        let written = self.write(&entry).await;
+        if let Written::NotYet(error) | Written::Refused(error) = &written {
+            tracing::warn!(%error, "an answer that somebody relies on is not written");
             self.engine.recorder.record(entry);
         }
-        true
+        written
+    }
+
+    /// Writes at once what somebody relies on.
+    async fn write(&self, entry: &RequestEntry) -> Written {
+        let mut pause = Duration::from_millis(20);
+        let writing = async {
+            loop {
+                match self.engine.store.log(vec![entry.clone()]).await {
+                    Ok(()) => return Written::Yes,
+                    Err(StoreError::Unavailable(_)) => tokio::time::sleep(pause).await,
+                    Err(error) => return Written::Refused(error),
+                }
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        };
+        let late = |late| Written::NotYet(StoreError::unavailable(late));
+        tokio::time::timeout(WRITING, writing).await.unwrap_or_else(late)
     }
 
     fn kept(&self, result: &Result<ExecuteResponse, CallFailure>) -> KeptAnswer {
@@ -363,6 +401,6 @@ impl Running {
         };
         // Both are plain documents, which always have a JSON form.
         let answer = serde_json::to_vec(&kept).map(Bytes::from).unwrap_or_default();
-        KeptAnswer { answer, expires_at: self.engine.clock.now().after(KEPT) }
+        KeptAnswer { answer, expires_at: self.engine.store_time.now().after(KEPT) }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::view::dead_letter;
 use crate::actor::{Actor, Reason};
+use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::engine::{Engine, cursor, page, page_size};
 use crate::error::Error;
@@ -54,7 +55,7 @@ impl DeadLetters<'_> {
         let reason = Reason::new(&request.reason)?;
         let live = self.0.live(workspace).await?;
         let ids = self.freeze(workspace, request).await?;
-        let mut pace = Pace { live: &live, now: self.0.clock.now(), sent: HashMap::new() };
+        let mut pace = Pace { live: &live, now: self.0.store_time.now(), sent: HashMap::new() };
         let mut result = DlqResult { count: 0, ids: Vec::new(), skipped: Vec::new() };
         for chunk in ids.chunks(CHUNK) {
             let mut jobs = Vec::with_capacity(chunk.len());

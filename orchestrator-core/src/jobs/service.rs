@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::view::job_view;
+use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::engine::{Engine, cursor, page, page_size, wait_until};
 use crate::error::Error;
@@ -95,7 +96,7 @@ impl Jobs<'_> {
                 Err(Error::IdempotencyMismatch)
             };
         }
-        let now = self.0.clock.now();
+        let now = self.0.store_time.now();
         let mut jobs = Vec::with_capacity(calls.len());
         let mut problems = Problems::default();
         for (index, call) in calls.into_iter().enumerate() {
@@ -164,6 +165,7 @@ impl Jobs<'_> {
             }
             let pause = (deadline - now).min(LOOK);
             tokio::select! {
+                biased;
                 _ = timeout(pause, changes.changed()) => {}
                 () = self.0.draining.cancelled() => {}
             }
@@ -218,7 +220,7 @@ impl Jobs<'_> {
             Some(delivery) => self.0.store.job(workspace, delivery).await?,
             None => None,
         };
-        Ok(job_view(record, delivery.as_ref(), self.0.clock.now()))
+        Ok(job_view(record, delivery.as_ref(), self.0.store_time.now()))
     }
 }
 

@@ -141,6 +141,10 @@ impl Store for MemoryStore {
         lock(&self.watches).push(watch);
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -7,6 +7,7 @@ use orchestrator_types::{PayloadId, PayloadRef, PayloadUploaded, WorkspaceId};
 
 use super::depot::{Depot, PayloadReader, reference};
 use super::port::ByteStream;
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::store::StoreError;
@@ -35,7 +36,7 @@ impl Payloads<'_> {
         let payload = depot.write(workspace, content_type, live.config.payloads.encrypt, body).await?;
         let payload_ref = reference(&payload);
         self.0.store.add_payload(workspace, payload).await?;
-        Ok(PayloadUploaded { payload_ref, expires_at: self.0.clock.now().after(UNNAMED) })
+        Ok(PayloadUploaded { payload_ref, expires_at: self.0.store_time.now().after(UNNAMED) })
     }
 
     /// No payload has more bytes.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use orchestrator_types::{PayloadId, WorkspaceId};
 
 use super::service::UNNAMED;
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::store::{PayloadSweep, StoreError};
@@ -23,7 +24,7 @@ pub(crate) async fn sweep(
     objects: bool,
 ) -> Result<(), Error> {
     let Some(depot) = &engine.payloads else { return Ok(()) };
-    let now = engine.clock.now();
+    let now = engine.store_time.now();
     let unnamed_before = now.before(UNNAMED);
     let line = PayloadSweep { executions_before: now.before(requests.max(ANSWERED)), unnamed_before };
     loop {

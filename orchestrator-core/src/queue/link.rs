@@ -114,15 +114,8 @@ async fn offer(link: Arc<Link>, mut offered: mpsc::Receiver<JobHint>) {
     loop {
         let serves = link.serves();
         tokio::select! {
-            count = offered.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    return;
-                }
-                if serves && !link.offer_now(&batch).await {
-                    refused = batch.first().cloned();
-                }
-                batch.clear();
-            }
+            // Offers come last: under load there is always one.
+            biased;
             () = link.lost.notified() => {
                 pause = FIRST;
                 ask_at = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
@@ -137,6 +130,15 @@ async fn offer(link: Arc<Link>, mut offered: mpsc::Receiver<JobHint>) {
                     pause = (pause * 2).min(LAST);
                     ask_at = Instant::now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0);
                 }
+            }
+            count = offered.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return;
+                }
+                if serves && !link.offer_now(&batch).await {
+                    refused = batch.first().cloned();
+                }
+                batch.clear();
             }
         }
     }

@@ -71,6 +71,7 @@ impl JobQueue for MemoryQueue {
                 return Ok(taken);
             }
             tokio::select! {
+                biased;
                 () = news => {}
                 () = sleep(next.map_or(left, |next| next.max(SOONEST).min(left))) => {}
             }

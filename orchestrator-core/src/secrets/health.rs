@@ -111,12 +111,14 @@ pub(crate) async fn watch(engine: Arc<Engine>) {
     let mut wait = FIRST;
     loop {
         tokio::select! {
+            biased;
             () = sleep(wait.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }
         wait = EVERY;
         engine.secrets.purge();
         tokio::select! {
+            biased;
             looked = look(&engine) => {
                 if let Err(error) = looked {
                     tracing::warn!(%error, "the secrets were not looked at");

@@ -68,6 +68,10 @@ impl<A: AroundCall> Store for Around<A> {
         self.inner.attach(self.around.watch(watch));
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.around.around("now", self.inner.now()).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.around.around("ping", self.inner.ping()).await
     }

@@ -323,7 +323,7 @@ pub struct ClaimedJob {
 }
 
 /// A lease that a worker holds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeldLease {
     /// The tenant.
     pub workspace: WorkspaceId,

@@ -29,7 +29,7 @@ mod request;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_types::WorkspaceId;
+use orchestrator_types::{Timestamp, WorkspaceId};
 
 use crate::queue::JobHint;
 
@@ -58,6 +58,13 @@ pub trait Store: ControlStore + JobStore + InboxStore + EventLog + RequestLog + 
 
     /// Tells `watch` of every commit from now on, so that nobody needs to poll for what this process wrote itself.
     fn attach(&self, watch: Arc<dyn CommitWatch>);
+
+    /// The store's time: the one that leases, `run_at` and every other moment in the ports are compared with. Nodes whose own
+    /// clocks lie reckon in it.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Answers when the store does.
     ///

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::signature::{EventError, EventFacts, InboundWebhook, WebhookProvider, provider};
 use crate::callback::{WebhookDelivery, render_webhook};
+use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -165,7 +166,7 @@ impl Webhooks<'_> {
         let Some(route) = live.config.webhook_routes.get(&owner.route).cloned() else { return Ok(None) };
         let Some(source) = live.source(&self.0.secrets, &route.signing_secret) else { return Ok(None) };
         let secrets = source.resolve().await.map_err(Error::Secret)?;
-        match provider.verify(request, &secrets, route.settings.as_ref(), self.0.clock.now()) {
+        match provider.verify(request, &secrets, route.settings.as_ref(), self.0.store_time.now()) {
             Ok(()) => Ok(Some(Proven { live, name: owner.route.clone(), route, first: !owner.verified })),
             Err(error) => {
                 tracing::debug!(workspace = %owner.workspace, route = %owner.route, cause = error.cause(), "a webhook was refused");
@@ -186,7 +187,7 @@ impl Webhooks<'_> {
         headers: BTreeMap<String, String>,
         trace_id: TraceId,
     ) -> Result<NewInbox, Error> {
-        let (id, now) = (InboxId::new(), self.0.clock.now());
+        let (id, now) = (InboxId::new(), self.0.store_time.now());
         let account = facts.account.clone().or_else(|| proven.route.account.clone());
         let mut body_hash = [0u8; 32];
         body_hash.copy_from_slice(digest(&SHA256, body).as_ref());

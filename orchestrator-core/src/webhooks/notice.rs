@@ -1,6 +1,6 @@
 //! Duplicates and rejections, told without flooding anybody's log: the first of a route at once, then one summary a minute.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct Count {
 
 /// What was told of each route lately.
 #[derive(Default)]
-pub(crate) struct Notices(Mutex<HashMap<Key, Count>>);
+pub(crate) struct Notices(Mutex<BTreeMap<Key, Count>>);
 
 impl Notices {
     /// Notes one more; answers the event if it is the first.

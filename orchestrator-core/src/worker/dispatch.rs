@@ -17,6 +17,7 @@ use super::leases::Leases;
 use super::outcome::lease;
 use super::run::lane_of;
 use super::settle::settle;
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::store::{Claim, ClaimedJob, HeldLease, JobRecord, Outcome, PayloadLinks, Settlement, StoreError};
 
@@ -67,6 +68,7 @@ pub(crate) fn start(engine: &Arc<Engine>, options: WorkerOptions) {
     tasks.spawn(async move {
         let ended = worker.engine.stopping.clone();
         tokio::select! {
+            biased;
             () = settle(&worker, settlements) => {}
             () = async { worker.drained().await } => {}
             () = ended.cancelled() => {}
@@ -252,7 +254,7 @@ impl Worker {
     /// Waits for something to do: a job, a free slot, a time that comes.
     async fn wait(&self) {
         let due = self.engine.store.next_due().await.ok().flatten();
-        let now = self.engine.clock.now();
+        let now = self.engine.store_time.now();
         // What is due already was not to be had just now: its lane, its workspace or this node is full.
         let due = due.map(|due| if due > now { due.since(now) } else { DUE });
         let mut longest = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
@@ -264,6 +266,7 @@ impl Worker {
 
     async fn idle(&self, longest: Duration) {
         tokio::select! {
+            biased;
             () = self.engine.hub.ready.notified() => {}
             () = self.leases.freed.notified() => {}
             () = sleep(longest) => {}
@@ -277,6 +280,7 @@ impl Worker {
         let mut next = Instant::now() + third;
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next) => {}
                 () = self.drained() => return,
                 () = self.engine.stopping.cancelled() => return,
@@ -331,6 +335,7 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, "lost leases cannot be looked for now"),
             }
             tokio::select! {
+                biased;
                 () = sleep(RESCUE.mul_f64(0.75 + fastrand::f64() / 4.0)) => {}
                 () = self.engine.draining.cancelled() => return,
             }

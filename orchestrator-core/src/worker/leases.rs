@@ -1,6 +1,6 @@
 //! The leases that this node holds, and keeping them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ struct Held {
 /// What is held. A lease stays here until its settlement is written.
 #[derive(Default)]
 pub(super) struct Leases {
-    held: Mutex<HashMap<HeldLease, Held>>,
+    held: Mutex<BTreeMap<HeldLease, Held>>,
     /// A place became free.
     pub(super) freed: Notify,
 }
 
 impl Leases {
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<HeldLease, Held>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<HeldLease, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,8 +60,8 @@ impl Leases {
     }
 
     /// How many each workspace has.
-    pub(super) fn by_workspace(&self) -> HashMap<WorkspaceId, usize> {
-        let mut counts = HashMap::new();
+    pub(super) fn by_workspace(&self) -> BTreeMap<WorkspaceId, usize> {
+        let mut counts = BTreeMap::new();
         for lease in self.locked().keys() {
             *counts.entry(lease.workspace.clone()).or_default() += 1;
         }

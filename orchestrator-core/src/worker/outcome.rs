@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::dispatch::Worker;
 use super::run::{Prepared, lane_of};
 use crate::callback::render_job;
+use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::connector::CallErrorKind;
 use crate::execute::{CallFault, CallRequest};
@@ -129,7 +130,7 @@ impl Worker {
             Some(wait) => wait.min(longest),
             None => schedule.delay(record.attempt, previous, &mut fastrand::Rng::new()),
         };
-        let run_at = self.engine.clock.now().after(wait);
+        let run_at = self.engine.store_time.now().after(wait);
         if record.job.kind.has_events() {
             let data = json!({"attempt": record.attempt, "max_attempts": record.job.max_attempts, "code": error.code,
                 "run_at": run_at});
@@ -174,7 +175,7 @@ impl Worker {
     }
 
     pub(super) fn give_back(&self, record: &JobRecord, wait: Option<Duration>) -> Settlement {
-        let run_at = wait.map(|wait| self.engine.clock.now().after(wait));
+        let run_at = wait.map(|wait| self.engine.store_time.now().after(wait));
         let outcome = Outcome::GiveBack { run_at };
         let payloads = PayloadLinks::default();
         Settlement { lease: lease(record), outcome, events: Vec::new(), request: None, delivery: None, payloads }

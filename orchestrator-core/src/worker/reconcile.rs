@@ -24,11 +24,13 @@ impl Worker {
     pub(super) async fn reconcile(&self, queue: &Link) {
         loop {
             tokio::select! {
+                biased;
                 () = sleep(EVERY.mul_f64(0.75 + fastrand::f64() / 4.0)) => {}
                 () = queue.returned.notified() => {}
                 () = self.engine.draining.cancelled() => return,
             }
             tokio::select! {
+                biased;
                 () = self.round(queue) => {}
                 () = self.engine.draining.cancelled() => return,
             }

@@ -158,7 +158,7 @@ impl Worker {
         let attempt = Delivery {
             transport: self.engine.callbacks.clone()?,
             secrets: self.engine.secrets.clone(),
-            clock: self.engine.clock.clone(),
+            clock: self.engine.store_time.clone(),
             workspace: record.workspace.clone(),
             url: callback.config.url.clone(),
             signing_secret: callback.signing_secret.clone(),

@@ -1,10 +1,13 @@
 //! Idempotency keys of `/execute`: one execution whatever happens, and not knowing is a state.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use orchestrator_core::execute::{Call, Executed};
-use orchestrator_core::store::{Begin, Begun};
+use orchestrator_core::store::{Around, AroundCall, Begin, Begun, StoreCall, StoreError};
 use orchestrator_core::types::ExecutionId;
 use orchestrator_core::{Error, Orchestrator};
 use serde_json::json;
@@ -151,4 +154,60 @@ async fn inv_22_a_caller_that_goes_away_while_it_waits_sends_nothing() {
     assert!(first.unwrap().result.is_ok());
     tokio::time::sleep(LONG).await;
     assert_eq!(world.script().count(), 1);
+}
+
+/// A store whose request log is away while `away` says so.
+struct Away(Arc<AtomicBool>);
+
+#[async_trait]
+impl AroundCall for Away {
+    async fn around<T: Send + 'static>(&self, method: &'static str, call: StoreCall<'_, T>) -> Result<T, StoreError> {
+        if method == "log" && self.0.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("away"));
+        }
+        call.await
+    }
+}
+
+async fn node_without_log(world: &World) -> (Orchestrator, Arc<AtomicBool>) {
+    let away = Arc::new(AtomicBool::new(true));
+    let store = Arc::new(Around::new(world.install.store.clone(), Away(away.clone())));
+    (world.install.builder().store(store).build().await.unwrap(), away)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_08_an_answer_under_a_key_is_given_when_it_is_kept_and_not_before() {
+    let world = World::idle().await;
+    let (node, away) = node_without_log(&world).await;
+    let refused = node.execute(&world.shop, keyed("k", "write", &["ok"])).await.unwrap_err();
+    assert_eq!((refused.code(), refused.status(), world.script().count()), ("unavailable", 503, 1));
+    // What was not written at once is written behind the answer when the store is back.
+    away.store(false, Ordering::SeqCst);
+    let again = world.engine.execute(&world.shop, keyed("k", "write", &["ok"])).await.unwrap();
+    assert!(again.replayed && again.result.is_ok());
+    assert_eq!(world.script().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_32_an_answer_that_was_never_kept_was_never_given() {
+    let world = World::idle().await;
+    let (node, _away) = node_without_log(&world).await;
+    assert!(node.execute(&world.shop, keyed("k", "read", &["ok"])).await.is_err());
+    node.shutdown(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let first = world.engine.execute(&world.shop, keyed("k", "read", &["ok"])).await.unwrap();
+    let again = world.engine.execute(&world.shop, keyed("k", "read", &["ok"])).await.unwrap();
+    assert_eq!(id(&first), id(&again), "whoever heard an answer hears no other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_32_a_call_whose_record_is_late_is_answered_once_it_is_written() {
+    let world = World::idle().await;
+    let (node, away) = node_without_log(&world).await;
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        away.store(false, Ordering::SeqCst);
+    };
+    let (answer, ()) = tokio::join!(node.execute(&world.shop, keyed("k", "write", &["ok"])), back);
+    assert!(answer.unwrap().result.is_ok());
 }

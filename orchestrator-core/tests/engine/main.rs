@@ -7,6 +7,7 @@ mod audit;
 mod bundles;
 mod callbacks;
 mod checks;
+mod clocks;
 mod config;
 mod dead_letters;
 mod execute;

@@ -48,6 +48,7 @@ pub(crate) async fn resume(engine: Arc<Engine>) {
             tracing::warn!(%error, "the rotation of the install's key was not looked at");
         }
         tokio::select! {
+            biased;
             () = sleep(EVERY.mul_f64(0.5 + fastrand::f64())) => {}
             () = engine.stopping.cancelled() => return,
         }

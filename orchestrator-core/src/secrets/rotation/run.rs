@@ -28,6 +28,7 @@ const PAGE: usize = 100;
 pub(super) async fn run(engine: Arc<Engine>, rotation: Rotation, expect: Expect) {
     let mut work = Work { engine: &engine, rotation, expect };
     tokio::select! {
+        biased;
         ended = work.go() => match ended {
             Ok(()) => {
                 let Rotation { key, status, resealed, failed, .. } = &work.rotation;

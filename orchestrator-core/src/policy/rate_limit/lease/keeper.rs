@@ -59,6 +59,7 @@ async fn fetch(leases: Arc<dyn TokenLeases>, mut asked: mpsc::Receiver<Weak<Stoc
     let mut fetching = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             // One slow lane does not hold the others up.
             Some(()) = fetching.next(), if !fetching.is_empty() => {}
             stock = asked.recv(), if fetching.len() < AT_ONCE => match stock {
