@@ -17,7 +17,11 @@ const ASKED: usize = 5;
 /// Of what may be used.
 const ALMOST_FULL: f64 = 0.9;
 
-pub(crate) async fn check(place: &Place, keys: &Keys, listens: bool) -> Result<Vec<Finding>, Away> {
+pub(crate) async fn check(
+    place: &Place,
+    keys: &Keys,
+    listens: impl Future<Output = bool>,
+) -> Result<Vec<Finding>, Away> {
     let mut found = Vec::new();
     let mut times = Vec::with_capacity(ASKED);
     for _ in 0..ASKED {
@@ -32,7 +36,7 @@ pub(crate) async fn check(place: &Place, keys: &Keys, listens: bool) -> Result<V
         Err(error) => found.push(warning(format!("Redis does not say what it is ({error}): allow this user `INFO`"))),
     }
     found.push(writes(place, keys).await);
-    if !listens {
+    if !listens.await {
         found.push(warning(
             "nothing is heard of other nodes (SUBSCRIBE): jobs that they accept start up to half a second later"
                 .to_owned(),

@@ -1,19 +1,19 @@
 //! [`JobQueue`] on Redis: a sorted set of each lane, a set of the workspaces that have hints, one script that pops.
 //!
 //! Hints are popped and forgotten: no stream, no pending list, nothing to be acknowledged. A take runs to its end although its
-//! caller went away; what it brought is given to the next one.
+//! caller went away; what it brought is offered again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use orchestrator_core::queue::{Finding, JobHint, JobQueue, QueueAway, Take};
 use orchestrator_core::types::{Timestamp, WorkspaceId};
 use redis::{ScriptInvocation, Value, cmd};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::check;
 use crate::ear::{Channels, Ear};
@@ -44,12 +44,10 @@ const ROUNDS: usize = 3;
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Who waits without hearing anybody looks so often.
 const DEAF: (u64, u64) = (200, 500);
+/// Who connects listens within this.
+const LISTENS: Duration = Duration::from_secs(1);
 /// Nothing is looked at more often.
 const SOONEST: Duration = Duration::from_millis(1);
-/// Who has only just connected listens by then.
-const LISTENS: Duration = Duration::from_secs(1);
-/// So many hints that were brought for somebody who went away are kept for the next.
-const RETURNED: usize = 4_096;
 
 /// Why there is no Redis to begin with.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +88,6 @@ struct Inner {
     shards: Vec<Shard>,
     channels: Channels,
     turns: Mutex<Turns>,
-    returned: Mutex<VecDeque<JobHint>>,
 }
 
 impl RedisQueue {
@@ -119,7 +116,6 @@ impl RedisQueue {
             turns: Mutex::new(Turns::of(shards.len())),
             shards,
             channels: channels.clone(),
-            returned: Mutex::default(),
         };
         Ok(RedisParts {
             queue: Arc::new(Self { inner: Arc::new(inner), ear: ear.clone() }),
@@ -137,18 +133,7 @@ fn away(error: Away) -> QueueAway {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn offer(&self, hints: &[JobHint]) -> Result<(), QueueAway> {
-        let inner = &self.inner;
-        let mut by_shard: Vec<Vec<&JobHint>> = vec![Vec::new(); inner.shards.len()];
-        for hint in hints {
-            by_shard[inner.keys.shard_of(&hint.workspace)].push(hint);
-        }
-        let offers = inner.shards.iter().zip(by_shard).map(|(shard, hints)| async move {
-            for some in hints.chunks(OFFERED) {
-                inner.place.run::<Value>(Line::Bulk, &offer(shard, &inner.channels.hints, some)).await?;
-            }
-            Ok(())
-        });
-        try_join_all(offers).await.map(drop).map_err(away)
+        self.inner.offer(hints).await.map_err(away)
     }
 
     async fn take(&self, take: &Take) -> Result<Vec<JobHint>, QueueAway> {
@@ -191,27 +176,27 @@ impl JobQueue for RedisQueue {
     }
 
     async fn check(&self) -> Result<Vec<Finding>, QueueAway> {
-        let (heard, until) = (&self.ear.heard, Instant::now() + LISTENS);
-        while !heard.listens() && Instant::now() < until {
-            sleep(SOONEST).await;
-        }
-        check(&self.inner.place, &self.inner.keys, heard.listens()).await.map_err(away)
+        let listens = async {
+            // Who has only just connected begins to listen in a moment.
+            let news = self.ear.heard.hints.notified();
+            self.ear.heard.listens() || timeout(LISTENS, news).await.is_ok() && self.ear.heard.listens()
+        };
+        check(&self.inner.place, &self.inner.keys, listens).await.map_err(away)
     }
 }
 
 impl Inner {
     /// Takes what there is, and says when the next one's time comes. The call runs to its end although the caller goes away.
     async fn pop(self: &Arc<Self>, take: &Take) -> Result<(Vec<JobHint>, Option<Duration>), Away> {
-        let returned = self.returned(take);
-        if !returned.is_empty() {
-            return Ok((returned, None));
-        }
         let (answer, answered) = oneshot::channel();
         let (inner, take) = (self.clone(), take.clone());
         tokio::spawn(async move {
             let popped = inner.pop_all(&take).await;
-            if let Err(Ok((hints, _))) = answer.send(popped) {
-                inner.put_back(hints);
+            // Offered again, best effort: another node may have them at once.
+            if let Err(Ok((hints, _))) = answer.send(popped)
+                && let Err(error) = inner.offer(&hints).await
+            {
+                tracing::debug!(%error, count = hints.len(), "hints that nobody waited for are left to the reconciler");
             }
         });
         answered.await.unwrap_or(Err(Away::Late))
@@ -231,7 +216,13 @@ impl Inner {
                     Ok::<_, Away>(read(&answer))
                 }
             });
-            let popped = try_join_all(popped).await?;
+            let (popped, failed): (Vec<_>, Vec<_>) = join_all(popped).await.into_iter().partition(Result::is_ok);
+            let popped: Vec<Popped> = popped.into_iter().flatten().collect();
+            if let Some(Err(error)) = failed.into_iter().next() {
+                // What the other shards gave is not thrown away.
+                hints.extend(popped.into_iter().flat_map(|popped| popped.hints));
+                return if hints.is_empty() { Err(error) } else { Ok((hints, None)) };
+            }
             self.turns().learn(&popped);
             next = popped.iter().filter_map(|popped| popped.next).min();
             let more =
@@ -251,35 +242,23 @@ impl Inner {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_back(&self, hints: Vec<JobHint>) {
-        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = RETURNED.saturating_sub(returned.len());
-        returned.extend(hints.into_iter().take(room));
-    }
-
-    /// What was brought for somebody who went away, as far as this take may have it.
-    fn returned(&self, take: &Take) -> Vec<JobHint> {
-        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut given = Vec::new();
-        let barred = |hint: &JobHint| {
-            let lane = hint.lane();
-            take.full.contains(&hint.workspace)
-                || take.paused.iter().any(|paused| Some(paused) == lane.as_ref())
-                || take.limited.iter().any(|(limited, _)| Some(limited) == lane.as_ref())
-        };
-        returned.retain(|hint| {
-            let keep = given.len() >= take.max.min(take.per_workspace) || barred(hint);
-            if !keep {
-                given.push(hint.clone());
+    async fn offer(&self, hints: &[JobHint]) -> Result<(), Away> {
+        let mut by_shard: Vec<Vec<&JobHint>> = vec![Vec::new(); self.shards.len()];
+        for hint in hints {
+            by_shard[self.keys.shard_of(&hint.workspace)].push(hint);
+        }
+        let offers = self.shards.iter().zip(by_shard).map(|(shard, hints)| async move {
+            for some in hints.chunks(OFFERED) {
+                self.place.run::<Value>(Line::Bulk, &offer(shard, &self.channels.hints, some)).await?;
             }
-            keep
+            Ok(())
         });
-        given
+        // Each to its end: one shard that is away does not keep the others from theirs.
+        join_all(offers).await.into_iter().collect()
     }
 
     async fn forget(&self, workspace: &WorkspaceId) -> Result<(), Away> {
         let shard = &self.shards[self.keys.shard_of(workspace)];
-        self.returned.lock().unwrap_or_else(PoisonError::into_inner).retain(|hint| hint.workspace != *workspace);
         let mut script = scripts::FORGET.prepare_invoke();
         script.key(&shard.turn).key(&shard.count).arg(&shard.base).arg(workspace.as_str());
         self.place.run::<Value>(Line::Bulk, &script).await?;

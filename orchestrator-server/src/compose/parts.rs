@@ -66,7 +66,8 @@ pub(super) async fn build(settings: &Settings, own: &[SocketAddr], server: &Serv
         builder = builder.vault(Arc::new(vault.clone()), given.prefix.clone());
     }
     if let Some(redis) = redis {
-        builder = builder.queue(redis.queue).token_leases(redis.limits).config_notices(redis.notices);
+        builder = builder.queue(redis.queue).token_leases(redis.limits);
+        builder = builder.config_notices(redis.notices).seen_keys(redis.seen_keys);
     }
     if settings.roles.worker {
         builder = builder.worker(settings.workers.clone());

@@ -1,10 +1,13 @@
 //! From what is written to what can work.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use orchestrator_core::types::WorkspaceId;
 use orchestrator_core::worker::WorkerOptions;
 use orchestrator_http::tokens::{Audience, IssuerConfig, IssuerKeys};
 use orchestrator_http::{ApiLimits, EdgeLimits};
@@ -17,6 +20,7 @@ use super::{DATA_DIR, Listen, LogFormat, SecretSettings, Settings, kek_in, paylo
 
 const LONGEST_DRAIN: u64 = 3600;
 const LONGEST_LEASE: u64 = 3600;
+const HEAVIEST: u32 = 1_000;
 const LARGEST_BODY: u64 = 64 << 20;
 const LARGEST_HEAD: u64 = 1 << 20;
 const MOST: u64 = 1_000_000;
@@ -165,8 +169,20 @@ fn workers(layered: &Layered, drain: Duration) -> Checked<WorkerOptions> {
         per_workspace,
         lease: lease.map_or(defaults.lease, Duration::from_secs),
         drain,
-        weights: defaults.weights,
+        weights: Arc::new(weights(layered)?),
     })
+}
+
+/// How many jobs a workspace gives at its turn.
+fn weights(layered: &Layered) -> Checked<BTreeMap<WorkspaceId, u32>> {
+    let weight = |(name, weight): (&String, &u64)| {
+        let setting = || format!("workers.weights.{name}");
+        let workspace = name.parse().map_err(|_| layered.unusable("workers.weights", "it names no workspace"))?;
+        let weight = u32::try_from(*weight).ok().filter(|weight| (1..=HEAVIEST).contains(weight));
+        let weight = weight.ok_or_else(|| layered.unusable(setting(), format!("it is not from 1 to {HEAVIEST}")))?;
+        Ok((workspace, weight))
+    };
+    layered.document.workers.weights.iter().map(weight).collect()
 }
 
 fn limits(layered: &Layered, drain: Duration) -> Checked<(ApiLimits, EdgeLimits)> {

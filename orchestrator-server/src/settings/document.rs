@@ -1,5 +1,6 @@
 //! The settings as they are written: every one optional, none but these.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
@@ -109,6 +110,7 @@ pub(super) struct Workers {
     pub(super) slots: Option<u64>,
     pub(super) per_workspace: Option<u64>,
     pub(super) lease_s: Option<u64>,
+    pub(super) weights: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

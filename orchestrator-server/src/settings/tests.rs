@@ -97,6 +97,15 @@ fn a_queue_is_the_store_or_redis_and_shows_no_password() {
 }
 
 #[test]
+fn workspaces_have_weights() {
+    let (_folder, path) = file("workers.weights = {shop-dev = 3, mall-dev = 1}\n");
+    let settings = Settings::load(&Sources::of_file(path)).unwrap();
+    let weights: Vec<_> =
+        settings.workers.weights.iter().map(|(workspace, weight)| (workspace.as_str(), *weight)).collect();
+    assert_eq!(weights, [("mall-dev", 1), ("shop-dev", 3)]);
+}
+
+#[test]
 fn issuers_are_read_from_the_file() {
     let (_folder, path) = file(
         "[[auth.issuers]]\nissuer = \"https://id.example\"\naudience = \"orchestrator-exec\"\njwks_url = \"https://id.example/k\"\n",
@@ -192,6 +201,9 @@ fn a_setting_that_cannot_work_is_told_without_its_value() {
         ("egress.allow = [\"c4n4ry\"]", "egress.allow"),
         ("workers.slots = -1", "workers.slots"),
         ("workers.slots = 2\nworkers.per_workspace = 3", "workers.per_workspace"),
+        ("workers.weights.C4N4RY = 3", "workers.weights"),
+        ("workers.weights.shop-dev = 0", "workers.weights.shop-dev"),
+        ("workers.weights.shop-dev = 1001", "workers.weights.shop-dev"),
         ("workers.lease_s = 1", "workers.lease_s"),
         ("limits.body_bytes = 1", "limits.body_bytes"),
         ("limits.connections = 3\nlimits.connections_per_address = 4", "limits.connections_per_address"),
