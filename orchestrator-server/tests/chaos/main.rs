@@ -11,6 +11,7 @@ mod faults;
 mod install;
 mod load;
 mod node;
+mod nodes;
 mod oracle;
 mod product;
 mod queue;

@@ -52,6 +52,7 @@ pub(crate) struct World {
     mood: watch::Sender<Mood>,
     received: Arc<Mutex<Received>>,
     calls: Arc<AtomicU64>,
+    held: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -64,15 +65,15 @@ impl World {
     pub(crate) async fn start() -> Self {
         let (mood, seen) = watch::channel(Mood::Well);
         let (received, calls) = (Arc::<Mutex<Received>>::default(), Arc::<AtomicU64>::default());
-        let counted = calls.clone();
+        let (counted, (held, seen_held)) = (calls.clone(), watch::channel(false));
         let app = Router::new()
             .route("/callback", post(product))
-            .route("/up/{*rest}", any(move || upstream(counted.clone())))
+            .route("/up/{*rest}", any(move || upstream(counted.clone(), seen_held.clone())))
             .with_state(Product { mood: seen, received: received.clone() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, mood, received, calls }
+        Self { url, mood, received, calls, held }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -81,6 +82,11 @@ impl World {
 
     pub(crate) fn set(&self, mood: Mood) {
         self.mood.send_replace(mood);
+    }
+
+    /// Whether the upstream keeps its callers waiting.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// How many calls the upstream got.
@@ -94,8 +100,10 @@ impl World {
     }
 }
 
-async fn upstream(calls: Arc<AtomicU64>) -> axum::Json<Value> {
+async fn upstream(calls: Arc<AtomicU64>, mut held: watch::Receiver<bool>) -> axum::Json<Value> {
     calls.fetch_add(1, Ordering::Relaxed);
+    // It fails only if the world is gone, and then nobody waits.
+    let _ = held.wait_for(|held| !held).await;
     axum::Json(json!({"ok": true}))
 }
 
