@@ -1,5 +1,7 @@
 //! The rounds, and what is told of them.
 
+#![allow(clippy::print_stdout, reason = "what was measured is told on the terminal")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
