@@ -67,11 +67,12 @@ pub async fn inv_21_nodes_together_get_no_more_than_the_burst_and_the_rate(harne
 /// Whoever takes what there is, and waits as told, gets about all that the rate allows.
 pub async fn inv_21_all_that_the_rate_allows_is_given(harness: &impl LimiterHarness) {
     let node = harness.node().await;
-    let (period, burst) = (Duration::from_millis(4), 10);
+    // A busy machine may stop for a while: a burst that lasts longer than that does not overflow.
+    let (period, burst) = (Duration::from_millis(4), 100);
     let limit = limit("shop-dev", "crm", period, burst);
     let (began, mut tokens) = (Instant::now(), 0);
     loop {
-        let lot = lease(&node, &limit, 50).await;
+        let lot = lease(&node, &limit, 200).await;
         tokens += u128::from(lot.tokens);
         if began.elapsed() >= Duration::from_millis(600) && lot.tokens > 0 {
             break;
@@ -79,7 +80,6 @@ pub async fn inv_21_all_that_the_rate_allows_is_given(harness: &impl LimiterHarn
         sleep(lot.retry_after).await;
     }
     let allowed = u128::from(burst) + began.elapsed().as_nanos() / period.as_nanos();
-    // A wait may take longer than told on a busy machine, but not so that a rested limit overflows.
     assert!(tokens * 10 >= allowed * 8, "{tokens} of {allowed}");
 }
 

@@ -78,8 +78,13 @@ pub async fn inv_36_a_time_is_honoured(harness: &impl QueueHarness) {
     let queue = harness.node().await;
     let due = hint("shop-dev", harness.now().after(Duration::from_millis(150)));
     offer(&queue, std::slice::from_ref(&due)).await;
-    assert!(take(&queue, up_to(1)).await.is_empty());
-    assert_eq!(take(&queue, waiting(1, PATIENCE)).await, std::slice::from_ref(&due));
+    let mut taken = take(&queue, up_to(1)).await;
+    // On a busy machine its time may have come by now.
+    assert!(taken.is_empty() || harness.now() >= due.run_at);
+    if taken.is_empty() {
+        taken = take(&queue, waiting(1, PATIENCE)).await;
+    }
+    assert_eq!(taken, std::slice::from_ref(&due));
     assert!(harness.now() >= due.run_at);
 }
 

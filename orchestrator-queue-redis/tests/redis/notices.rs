@@ -45,7 +45,7 @@ async fn inv_30_a_changed_config_is_live_elsewhere_sooner_than_anybody_polls() {
         took.push(started.elapsed());
     }
     took.sort_unstable();
-    assert!(took[5] < Duration::from_millis(100), "{took:?}: polling alone takes a quarter of a second");
+    assert!(took[5] < Duration::from_millis(150), "{took:?}: polling alone takes a quarter of a second");
     // Without Redis it is seen all the same.
     world.to_server(|server: &RedisServer| server.stop(Stop::Immediate)).await;
     world.import(&one, &world.shop).await;
