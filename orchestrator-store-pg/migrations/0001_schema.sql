@@ -68,7 +68,7 @@ CREATE TABLE routes (
 );
 -- The judge of who has a route: not a check, but the key.
 CREATE UNIQUE INDEX routes_holder ON routes (provider, kind, key) WHERE kind <> 'default';
-CREATE INDEX routes_default ON routes (provider, workspace, name) WHERE kind = 'default';
+CREATE INDEX routes_found ON routes (provider, kind, key, workspace, name);
 
 -- `before` and `after` are NULL where there is nothing, and the JSON `null` where there is that.
 CREATE TABLE audit (

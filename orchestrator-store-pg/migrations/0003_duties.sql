@@ -1,4 +1,5 @@
 -- What looks over all workspaces: these functions and no others. Each is the duty role's, and the application may call it.
+-- In PL/pgSQL, which keeps its plans: a function in SQL that is another role's is planned anew at each call.
 
 -- A job as `jobs/row.rs` reads it.
 CREATE TYPE whole_job AS (
@@ -324,11 +325,13 @@ $$;
 CREATE INDEX queue_set_aside ON queue (seq) WHERE state = 4;
 
 -- When the next waiting job's time comes, and whether one has come since the last claim.
-CREATE FUNCTION next_due(p_now bigint) RETURNS TABLE (next bigint, due boolean) LANGUAGE sql VOLATILE AS $$
-  WITH moment AS MATERIALIZED (SELECT now_ms(p_now) AS now)
-  SELECT (SELECT min(q.run_at) FROM queue q WHERE q.state = 0 AND q.run_at > m.now),
-    EXISTS (SELECT FROM queue q WHERE q.state = 0 AND q.run_at <= m.now)
-  FROM moment m
+CREATE FUNCTION next_due(p_now bigint) RETURNS TABLE (next bigint, due boolean) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+BEGIN
+  RETURN QUERY SELECT (SELECT min(q.run_at) FROM queue q WHERE q.state = 0 AND q.run_at > v_now),
+    EXISTS (SELECT FROM queue q WHERE q.state = 0 AND q.run_at <= v_now);
+END
 $$;
 
 CREATE FUNCTION queue_stats(p_now bigint)
@@ -349,17 +352,36 @@ $$;
 
 -- --- control
 
-CREATE FUNCTION list_workspaces(p_after text, p_limit bigint) RETURNS SETOF text LANGUAGE sql STABLE AS $$
-  SELECT DISTINCT r.workspace FROM records r WHERE r.kind = 'workspace' AND r.workspace > p_after COLLATE "C"
-  ORDER BY r.workspace LIMIT p_limit
+CREATE FUNCTION list_workspaces(p_after text, p_limit bigint) RETURNS SETOF text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN QUERY SELECT DISTINCT r.workspace FROM records r WHERE r.kind = 'workspace' AND r.workspace > p_after COLLATE "C"
+  ORDER BY r.workspace LIMIT p_limit;
+END
 $$;
 
-CREATE FUNCTION route_holders(p_provider text, p_kind text, p_key text) RETURNS SETOF routes LANGUAGE sql STABLE AS $$
-  SELECT r.* FROM routes r WHERE r.provider = p_provider AND r.kind = p_kind AND r.key = p_key ORDER BY r.workspace, r.name
+CREATE FUNCTION route_holders(p_provider text, p_kind text, p_key text) RETURNS SETOF routes LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM routes r WHERE r.provider = p_provider AND r.kind = p_kind AND r.key = p_key
+  ORDER BY r.workspace, r.name;
+END
 $$;
 
-CREATE FUNCTION provider_routes(p_provider text, p_limit bigint) RETURNS SETOF routes LANGUAGE sql STABLE AS $$
-  SELECT r.* FROM routes r WHERE r.provider = p_provider ORDER BY r.kind, r.key, r.workspace, r.name LIMIT p_limit
+-- The same for many callers at once.
+CREATE FUNCTION find_routes(p_providers text[], p_kinds text[], p_keys text[])
+RETURNS TABLE (op bigint, workspace text, name text, since bigint, verified boolean) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT w.op, r.workspace, r.name, r.since, r.verified
+  FROM unnest(p_providers, p_kinds, p_keys) WITH ORDINALITY AS w (provider, kind, key, op)
+  JOIN routes r ON r.provider = w.provider AND r.kind = w.kind AND r.key = w.key
+  ORDER BY w.op, r.workspace, r.name;
+END
+$$;
+
+CREATE FUNCTION provider_routes(p_provider text, p_limit bigint) RETURNS SETOF routes LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM routes r WHERE r.provider = p_provider ORDER BY r.kind, r.key, r.workspace, r.name LIMIT p_limit;
+END
 $$;
 
 -- Takes a route from whoever holds it.
@@ -388,6 +410,7 @@ BEGIN
     'expired_jobs(bigint, integer)', 'requeue_lost(bigint, text[], uuid[])',
     'hand_out(bigint, bigint, text, text[], uuid[])', 'set_aside(text[], uuid[])', 'take_up_again()', 'next_due(bigint)',
     'queue_stats(bigint)', 'list_workspaces(text, bigint)', 'route_holders(text, text, text)',
+    'find_routes(text[], text[], text[])',
     'provider_routes(text, bigint)', 'take_route(text, text)', 'lowest_floor(text)'] LOOP
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = orchestrator, pg_temp', duty);
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', duty);

@@ -36,6 +36,9 @@ const TRIES: usize = 5;
 
 /// A sort of write.
 pub(crate) trait Write: Send + Sync + 'static {
+    /// Whether it writes: what only reads says nothing of whether writes go through.
+    const WRITES: bool = true;
+
     /// One caller's.
     type Item: Send + Sync + 'static;
     /// What the caller gets once it is committed.
@@ -197,7 +200,9 @@ async fn write<W: Write>(shared: &Shared, batch: Vec<Pending<W>>) {
         let mut told = Told::default();
         match attempt::<W>(shared, &items, &mut told).await {
             Ok(answers) => {
-                shared.health.note(true);
+                if W::WRITES {
+                    shared.health.note(true);
+                }
                 shared.tell(&told);
                 // A caller that went away does not want it.
                 part.into_iter().zip(answers).for_each(|(pending, answer)| drop(pending.reply.send(Ok(answer))));
@@ -217,7 +222,9 @@ async fn write<W: Write>(shared: &Shared, batch: Vec<Pending<W>>) {
             }
             Err(failure) if failure.is_collision() && tries < TRIES => parts.push((part, tries + 1)),
             Err(failure) => {
-                shared.health.note(false);
+                if W::WRITES {
+                    shared.health.note(false);
+                }
                 tracing::error!(?failure, writes = part.len(), "the store did not commit");
                 let failure = Arc::new(failure);
                 part.into_iter().for_each(|pending| drop(pending.reply.send(Err(failure.shared()))));

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::committer::Lane;
+use crate::control::Holders;
 use crate::events::Append;
 use crate::failure::Failure;
 use crate::inbox::Ingest;
@@ -42,6 +43,7 @@ pub(crate) struct Lanes {
     pub(crate) append: Lane<Append>,
     pub(crate) log: Lane<Log>,
     pub(crate) begin: Lane<Begins>,
+    pub(crate) routes: Lane<Holders>,
 }
 
 /// What the parts of the store share.
@@ -131,6 +133,7 @@ impl PgStore {
             append: Lane::start(shared.clone()),
             log: Lane::start(shared.clone()),
             begin: Lane::start(shared.clone()),
+            routes: Lane::start(shared.clone()),
         };
         let store = Self { shared: shared.clone(), lanes: Arc::new(lanes) };
         // What could not be read has another chance: this version may know it.

@@ -15,6 +15,7 @@ use crate::PgStore;
 use crate::session::owned;
 
 pub(crate) use audit::{append as append_audit, lock as lock_audit};
+pub(crate) use routes::Holders;
 
 #[async_trait]
 impl ControlStore for PgStore {
@@ -50,8 +51,7 @@ impl ControlStore for PgStore {
     }
 
     async fn routes(&self, provider: &Name, key: &RouteKey) -> Result<Vec<RouteOwner>, StoreError> {
-        let (shared, provider, key) = (self.shared.clone(), provider.clone(), key.clone());
-        owned(async move { routes::holders(&shared, &provider, &key).await }).await
+        self.lanes.routes.submit((provider.clone(), key.clone())).await
     }
 
     async fn provider_routes(&self, provider: &Name, limit: usize) -> Result<Vec<RouteOwner>, StoreError> {

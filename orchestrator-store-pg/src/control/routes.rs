@@ -5,9 +5,11 @@ use std::time::Duration;
 use orchestrator_core::store::{CommitError, DEFAULT_WORKSPACES, Route, RouteKey, RouteOwner};
 use orchestrator_core::types::{Name, Timestamp, WorkspaceId};
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
+use crate::committer::Write;
 use crate::failure::Failure;
+use crate::notices::Told;
 use crate::rows::{Unreadable, int, parsed, readable, text, time, value};
 use crate::store::Shared;
 use crate::text;
@@ -115,12 +117,44 @@ pub(super) async fn replace(
     Ok(Ok(losers))
 }
 
-/// Who holds a route.
-pub(super) async fn holders(shared: &Shared, provider: &Name, key: &RouteKey) -> Result<Vec<RouteOwner>, Failure> {
-    const HOLDERS: &str = "SELECT * FROM route_holders($1, $2, $3)";
-    let (kind, key) = stored(key);
-    let rows = sqlx::query(HOLDERS).bind(provider.as_str()).bind(kind).bind(key).fetch_all(&shared.pool).await?;
-    Ok(readable(&rows, owner))
+/// Who holds a route: asked for each webhook, so many who ask share one statement.
+pub(crate) struct Holders;
+
+impl Write for Holders {
+    const WRITES: bool = false;
+
+    type Item = (Name, RouteKey);
+    type Answer = Vec<RouteOwner>;
+
+    fn weight(_: &Self::Item) -> usize {
+        256
+    }
+
+    fn keys(_: &Self::Item, _: &mut Vec<u64>) {}
+
+    async fn write(
+        _: &Shared,
+        conn: &mut PgConnection,
+        items: &[&Self::Item],
+        _: &mut Told,
+    ) -> Result<Vec<Vec<RouteOwner>>, Failure> {
+        const FIND: &str = "SELECT op, workspace, name, since, verified FROM find_routes($1, $2, $3)";
+        let (kinds, keys): (Vec<_>, Vec<_>) = items.iter().map(|(_, key)| stored(key)).unzip();
+        let rows = sqlx::query(FIND)
+            .bind(items.iter().map(|(provider, _)| provider.as_str()).collect::<Vec<_>>())
+            .bind(kinds)
+            .bind(keys)
+            .fetch_all(conn)
+            .await?;
+        let mut found: Vec<Vec<RouteOwner>> = items.iter().map(|_| Vec::new()).collect();
+        for row in &rows {
+            let place = usize::try_from(value::<i64>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })?;
+            if let Some(found) = found.get_mut(place) {
+                found.extend(readable(std::slice::from_ref(row), owner));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The routes of a provider, whatever names them.

@@ -7,7 +7,7 @@ use orchestrator_core::types::{InboxId, Timestamp, TraceId};
 use crate::fixture::{aside, call, event, named, open};
 
 /// The functions that look over all workspaces. Another one belongs on this list, and in the migration that says why.
-const DUTIES: &str = "claim_jobs claim_named expired_jobs hand_out keep_partitions list_workspaces lowest_floor next_due \
+const DUTIES: &str = "claim_jobs claim_named expired_jobs find_routes hand_out keep_partitions list_workspaces lowest_floor next_due \
     provider_routes queue_stats ready_heads requeue_lost route_holders set_aside take_route take_up_again undelivered";
 
 /// A database in which two workspaces have something of most sorts.
