@@ -35,6 +35,10 @@ impl Shape {
 
 /// Everything that a schema has against a document. The messages repeat no value.
 pub(crate) fn problems(schema: &Validator, document: &Value) -> Vec<FieldError> {
+    // Most documents are right, and that is found out for much less than what is wrong with one.
+    if schema.is_valid(document) {
+        return Vec::new();
+    }
     schema.iter_errors(document).flat_map(|error| told(&error)).collect()
 }
 
