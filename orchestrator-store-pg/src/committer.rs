@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use crate::notices::Told;
 use crate::session::LONGEST;
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// How many writes may wait in a lane.
 const QUEUE: usize = 4_096;

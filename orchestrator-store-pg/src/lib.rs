@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `options`, `open`, `schema` | where the database is, how it is opened, its migrations |
 //! | `session` | connections that act as the application's role, and transactions that name their workspaces |
-//! | `committer` | group commit: what waits is written by one statement |
+//! | `shared`, `store` | what the parts share; the store as a whole |
+//! | `committer`, `lanes` | group commit: what waits is written by one statement; a lane for each step that is taken most |
 //! | `notices` | one coalesced hint a node, so that the other nodes look |
 //! | `control`, `events`, `inbox`, `jobs`, `payloads`, `requests` | the ports, each statement beside the function that uses it |
 //! | `rows`, `text`, `arrays` | rows and what they mean; what many callers write, as one parameter |
@@ -19,6 +20,7 @@ mod events;
 mod failure;
 mod inbox;
 mod jobs;
+mod lanes;
 mod notices;
 mod open;
 mod options;
@@ -27,6 +29,7 @@ mod requests;
 mod rows;
 mod schema;
 mod session;
+mod shared;
 mod store;
 mod text;
 

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use crate::options::{ACQUIRE, PgOptions};
 use crate::schema;
 use crate::session::LONGEST;
-use crate::store::{PgStore, Shared};
+use crate::shared::Shared;
+use crate::store::PgStore;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

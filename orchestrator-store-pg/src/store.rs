@@ -1,28 +1,18 @@
 //! The store as a whole.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{CommitWatch, Store, StoreError, StoreInfo};
 use orchestrator_core::types::Timestamp;
-use sqlx::postgres::PgPool;
-use sqlx::{Postgres, Transaction};
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::sleep;
 
-use crate::committer::Lane;
-use crate::control::Holders;
-use crate::events::Append;
 use crate::failure::Failure;
-use crate::inbox::Ingest;
-use crate::jobs::{Accept, Settle, Turns};
-use crate::notices::{Notices, Told};
-use crate::options::PgOptions;
-use crate::requests::{Begins, Log};
-use crate::session::{self, owned};
+use crate::lanes::Lanes;
+use crate::session::owned;
+use crate::shared::Shared;
 
 /// Everything durable in a Postgres database, for any number of nodes.
 ///
@@ -32,86 +22,6 @@ use crate::session::{self, owned};
 pub struct PgStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) lanes: Arc<Lanes>,
-}
-
-/// The ways to what is written most.
-pub(crate) struct Lanes {
-    ending: CancellationToken,
-    pub(crate) accept: Lane<Accept>,
-    pub(crate) settle: Lane<Settle>,
-    pub(crate) ingest: Lane<Ingest>,
-    pub(crate) append: Lane<Append>,
-    pub(crate) log: Lane<Log>,
-    pub(crate) begin: Lane<Begins>,
-    pub(crate) routes: Lane<Holders>,
-}
-
-/// What the parts of the store share.
-pub(crate) struct Shared {
-    pub(crate) pool: PgPool,
-    pub(crate) health: Health,
-    pub(crate) turns: Mutex<Turns>,
-    pub(crate) tasks: TaskTracker,
-    options: PgOptions,
-    node: String,
-    notices: Notices,
-    pub(crate) ending: CancellationToken,
-}
-
-impl Shared {
-    pub(crate) fn new(pool: PgPool, options: PgOptions, node: String) -> Self {
-        Self {
-            pool,
-            health: Health::default(),
-            turns: Mutex::default(),
-            tasks: TaskTracker::new(),
-            options,
-            node,
-            notices: Notices::default(),
-            ending: CancellationToken::new(),
-        }
-    }
-
-    /// The time for a statement; `None` is the database's own.
-    pub(crate) fn now(&self) -> Option<i64> {
-        self.options.clock.as_ref().map(|clock| clock.now().unix_ms())
-    }
-
-    /// How long rows may stay past their time, in milliseconds.
-    pub(crate) fn linger_ms(&self) -> i64 {
-        crate::rows::int(self.options.linger.as_millis())
-    }
-
-    /// Tells everybody.
-    pub(crate) fn tell(&self, told: &Told) {
-        self.notices.tell(told);
-    }
-
-    /// Tells this process only.
-    pub(crate) fn tell_here(&self, told: &Told) {
-        self.notices.tell_here(told);
-    }
-
-    /// A transaction about these workspaces.
-    pub(crate) async fn begin(&self, context: &str) -> Result<Transaction<'static, Postgres>, Failure> {
-        session::begin(&self.pool, context).await
-    }
-}
-
-/// Whether the database takes writes, as far as is known.
-#[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Option<Instant>>);
-
-impl Health {
-    /// Notes that a write went through, or that one failed.
-    pub(crate) fn note(&self, well: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (!well).then(Instant::now);
-    }
-
-    /// How long ago a write failed, if none went through since.
-    fn ailing(&self) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|failed| failed.elapsed())
-    }
 }
 
 /// After a failed write the store is not asked for more for so long: what is almost full may take a small write and fail the
@@ -125,16 +35,7 @@ const AHEAD: i32 = 2;
 impl PgStore {
     pub(crate) async fn start(shared: Arc<Shared>) -> Self {
         const AGAIN: &str = "SELECT take_up_again()";
-        let lanes = Lanes {
-            ending: shared.ending.clone(),
-            accept: Lane::start(shared.clone()),
-            settle: Lane::start(shared.clone()),
-            ingest: Lane::start(shared.clone()),
-            append: Lane::start(shared.clone()),
-            log: Lane::start(shared.clone()),
-            begin: Lane::start(shared.clone()),
-            routes: Lane::start(shared.clone()),
-        };
+        let lanes = Lanes::start(&shared);
         let store = Self { shared: shared.clone(), lanes: Arc::new(lanes) };
         // What could not be read has another chance: this version may know it.
         if let Err(error) = sqlx::query(AGAIN).execute(&shared.pool).await {
@@ -176,12 +77,6 @@ impl PgStore {
 async fn keep_partitions(shared: &Shared) -> Result<i32, Failure> {
     const KEEP: &str = "SELECT keep_partitions($1, $2)";
     Ok(sqlx::query_scalar(KEEP).bind(shared.now()).bind(AHEAD).fetch_one(&shared.pool).await?)
-}
-
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        self.ending.cancel();
-    }
 }
 
 impl fmt::Debug for PgStore {

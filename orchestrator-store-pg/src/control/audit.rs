@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use crate::failure::Failure;
 use crate::rows::{Unreadable, bits, document_opt, id, int, number, text, text_opt, time, value};
 use crate::session::owner as name;
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text::stored;
 
 /// Holds the chain until the commit. To be done before anything that takes numbers of events.

@@ -5,13 +5,14 @@ use orchestrator_core::store::{CommitError, Committed, ControlChange, Expect, Ow
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::arrays::{EventRow, op};
-use crate::control::{append_audit, lock_audit, routes};
-use crate::events::append;
+use crate::control::audit::{append as append_audit, lock as lock_audit};
+use crate::control::routes;
+use crate::events::append::append;
 use crate::failure::Failure;
 use crate::notices::Told;
 use crate::rows::int;
 use crate::session::owner as name;
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text::stored;
 
 /// How often a change is tried that stands in another's way.

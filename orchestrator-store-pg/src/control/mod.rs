@@ -1,9 +1,9 @@
 //! Control records, routes and audit.
 
-mod audit;
+pub(crate) mod audit;
 mod commit;
 mod read;
-mod routes;
+pub(crate) mod routes;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{
@@ -13,9 +13,6 @@ use orchestrator_core::types::{AuditRecord, Name, WorkspaceId};
 
 use crate::PgStore;
 use crate::session::owned;
-
-pub(crate) use audit::{append as append_audit, lock as lock_audit};
-pub(crate) use routes::Holders;
 
 #[async_trait]
 impl ControlStore for PgStore {

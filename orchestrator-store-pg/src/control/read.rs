@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use crate::failure::Failure;
 use crate::rows::{Unreadable, int, number, readable, text, time, value};
 use crate::session::{owner as name, parse_owner};
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text::stored;
 
 fn read_record(row: &PgRow) -> Result<Record, Unreadable> {

@@ -11,7 +11,7 @@ use crate::committer::Write;
 use crate::failure::Failure;
 use crate::notices::Told;
 use crate::rows::{Unreadable, int, parsed, readable, text, time, value};
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text;
 
 /// A route that was never verified yields to another workspace after so long.

@@ -4,12 +4,12 @@ use orchestrator_core::store::{Cancelled, JobState, NewEvent};
 use orchestrator_core::types::{JobId, WorkspaceId};
 
 use crate::arrays::EventRow;
-use crate::events::append;
+use crate::events::append::append;
 use crate::failure::Failure;
 use crate::jobs::order;
 use crate::notices::Told;
 use crate::rows::{Unreadable, id};
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text::restored;
 
 pub(super) async fn cancel(

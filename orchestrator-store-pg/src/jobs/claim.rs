@@ -1,35 +1,23 @@
 //! Claiming: workspaces in turn, lanes that are paused left out. The claim, the counting of the attempt and its event are
 //! one transaction.
 
+use std::sync::PoisonError;
+
 use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{Claim, ClaimNamed, ClaimedJob};
 use orchestrator_core::types::WorkspaceId;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Transaction};
-use std::sync::PoisonError;
 use uuid::Uuid;
 
 use crate::arrays::{EventRow, lane_of, op};
-use crate::events::append;
+use crate::events::append::append;
 use crate::failure::Failure;
 use crate::jobs::row::record;
 use crate::notices::{Told, hint_of};
 use crate::rows::{id, int, value};
 use crate::session::{context, name};
-use crate::store::Shared;
-
-/// Whose turn it is: the workspace that this node served last, in each queue.
-#[derive(Debug, Default)]
-pub(crate) struct Turns {
-    served: String,
-    quarantined: String,
-}
-
-impl Turns {
-    fn of(&mut self, quarantine: bool) -> &mut String {
-        if quarantine { &mut self.quarantined } else { &mut self.served }
-    }
-}
+use crate::shared::Shared;
 
 pub(super) async fn claim(shared: &Shared, claim: &Claim) -> Result<Vec<ClaimedJob>, Failure> {
     const CLAIM: &str = "SELECT * FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

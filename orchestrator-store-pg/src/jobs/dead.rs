@@ -10,14 +10,14 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::arrays::{EventRow, op};
-use crate::control::{append_audit, lock_audit};
-use crate::events::append;
+use crate::control::audit::{append as append_audit, lock as lock_audit};
+use crate::events::append::append;
 use crate::failure::Failure;
 use crate::jobs::order;
 use crate::notices::Told;
-use crate::payloads;
+use crate::payloads::links;
 use crate::rows::{bits, id, text_opt, trace, value};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 type Tx = Transaction<'static, Postgres>;
 
@@ -98,7 +98,7 @@ pub(super) async fn purge(
         let give_up = sqlx::query(GIVE_UP).bind(workspace.as_str()).bind(entries).bind(their_jobs);
         give_up.execute(&mut *transaction).await?;
     }
-    payloads::unlink(&mut transaction, workspace, owners).await?;
+    links::unlink(&mut transaction, workspace, owners).await?;
     let told = Told::default();
     finish(shared, transaction, workspace, jobs, moved_traces(&rows)?, EventType::JobPurged, audit, told).await
 }

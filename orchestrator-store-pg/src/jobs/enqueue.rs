@@ -1,6 +1,7 @@
 //! Accepting jobs.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orchestrator_core::store::{Enqueue, Enqueued, NewJob, Owner, StoreError};
@@ -8,16 +9,15 @@ use orchestrator_core::types::WorkspaceId;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::PgStore;
 use crate::arrays::{EventRow, JobRow, op};
-use crate::committer::{Write, about};
-use crate::control::{append_audit, lock_audit};
+use crate::committer::{Lane, Write, about};
+use crate::control::audit::{append as append_audit, lock as lock_audit};
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::payloads;
+use crate::payloads::links;
 use crate::rows::{Unreadable, value};
 use crate::session::{context, owned};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// About how many bytes these jobs take.
 pub(crate) fn jobs_weight(jobs: &[NewJob]) -> usize {
@@ -31,11 +31,16 @@ pub(crate) fn distinct(jobs: &[NewJob]) -> impl Iterator<Item = &NewJob> {
 }
 
 /// Accepts jobs: with others, or by themselves if they come with what only few do.
-pub(super) async fn enqueue(store: &PgStore, workspace: WorkspaceId, enqueue: Enqueue) -> Result<Enqueued, StoreError> {
+pub(super) async fn enqueue(
+    shared: &Arc<Shared>,
+    lane: &Lane<Accept>,
+    workspace: WorkspaceId,
+    enqueue: Enqueue,
+) -> Result<Enqueued, StoreError> {
     if enqueue.audit.is_none() && enqueue.jobs.iter().all(|job| job.payloads.is_empty()) {
-        return store.lanes.accept.submit((workspace, enqueue)).await;
+        return lane.submit((workspace, enqueue)).await;
     }
-    let shared = store.shared.clone();
+    let shared = shared.clone();
     owned(async move {
         let mut told = Told::default();
         let mut transaction = shared.begin(workspace.as_str()).await?;
@@ -64,7 +69,7 @@ pub(crate) async fn accept_whole(
     let (enqueued, fresh) = accepted.pop().ok_or_else(|| Failure::Refused("it was not accepted".to_owned()))?;
     if fresh {
         for job in &enqueue.jobs {
-            payloads::link(shared, transaction, workspace, &job.id.to_string(), &job.payloads).await?;
+            links::link(shared, transaction, workspace, &job.id.to_string(), &job.payloads).await?;
         }
         if let Some(audit) = &enqueue.audit {
             append_audit(shared, transaction, &owner, audit.clone()).await?;

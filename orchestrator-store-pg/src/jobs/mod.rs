@@ -4,12 +4,12 @@
 mod cancel;
 mod claim;
 mod dead;
-mod enqueue;
+pub(crate) mod enqueue;
 mod order;
 mod read;
 mod rescue;
 mod row;
-mod settle;
+pub(crate) mod settle;
 
 use std::time::Duration;
 
@@ -24,14 +24,10 @@ use orchestrator_core::types::{JobId, Timestamp, WorkspaceId};
 use crate::PgStore;
 use crate::session::owned;
 
-pub(crate) use claim::Turns;
-pub(crate) use enqueue::{Accept, accept_whole, distinct, jobs_weight};
-pub(crate) use settle::Settle;
-
 #[async_trait]
 impl JobStore for PgStore {
     async fn enqueue(&self, workspace: &WorkspaceId, enqueue: Enqueue) -> Result<Enqueued, StoreError> {
-        enqueue::enqueue(self, workspace.clone(), enqueue).await
+        enqueue::enqueue(&self.shared, &self.lanes.accept, workspace.clone(), enqueue).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedJob>, StoreError> {
@@ -60,7 +56,7 @@ impl JobStore for PgStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        settle::settle(self, settlements).await
+        settle::settle(&self.shared, &self.lanes.settle, settlements).await
     }
 
     async fn rescue(&self, owner: &str, lease: Duration, limit: usize) -> Result<(usize, Vec<ClaimedJob>), StoreError> {

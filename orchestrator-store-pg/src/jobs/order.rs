@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// Holds keys of a workspace until the commit: to be done before any row is touched.
 pub(super) async fn lock(conn: &mut PgConnection, workspace: &WorkspaceId, keys: &[String]) -> Result<(), Failure> {

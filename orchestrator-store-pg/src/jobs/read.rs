@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::jobs::row::{job_columns, record};
 use crate::notices::Told;
 use crate::rows::{below, id, int, number, readable, time, time_opt, value};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 pub(super) async fn job(shared: &Shared, workspace: &WorkspaceId, job: JobId) -> Result<Option<JobRecord>, Failure> {
     const ONE: &str = concat!(

@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::arrays::{EventRow, op};
-use crate::events::append;
+use crate::events::append::append;
 use crate::failure::Failure;
 use crate::jobs::claim::small;
 use crate::jobs::row::record;
 use crate::notices::Told;
 use crate::rows::{id, int, value};
 use crate::session::{context, name};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 pub(super) async fn renew(
     shared: &Shared,

@@ -1,23 +1,28 @@
 //! How attempts end: by settlement under the fence of their claim.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use orchestrator_core::store::{Outcome, Settled, Settlement, StoreError};
 use orchestrator_core::types::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::PgStore;
 use crate::arrays::{EndRow, EventRow, JobRow, RequestRow, op};
-use crate::committer::{Write, about};
+use crate::committer::{Lane, Write, about};
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::payloads;
+use crate::payloads::links;
 use crate::rows::{id, int, to_json};
 use crate::session::{context, owned};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// Settles attempts: with others, or by themselves if they come with what only few do.
-pub(super) async fn settle(store: &PgStore, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+pub(super) async fn settle(
+    shared: &Arc<Shared>,
+    lane: &Lane<Settle>,
+    settlements: Vec<Settlement>,
+) -> Result<Vec<Settled>, StoreError> {
     let mut settled: Vec<Option<Settled>> = settlements.iter().map(|_| None).collect();
     let (mut plain, mut places) = (Vec::with_capacity(settlements.len()), Vec::with_capacity(settlements.len()));
     let mut apart = Vec::new();
@@ -30,7 +35,7 @@ pub(super) async fn settle(store: &PgStore, settlements: Vec<Settlement>) -> Res
         }
     }
     let mut unavailable = None;
-    let answers = places.into_iter().zip(store.lanes.settle.submit_all(plain).await).collect::<Vec<_>>();
+    let answers = places.into_iter().zip(lane.submit_all(plain).await).collect::<Vec<_>>();
     let mut note = |place: usize, answer: Result<Settled, StoreError>| match answer {
         Ok(answer) => settled[place] = Some(answer),
         Err(StoreError::Refused(why)) => settled[place] = Some(Settled::Refused(why)),
@@ -42,7 +47,7 @@ pub(super) async fn settle(store: &PgStore, settlements: Vec<Settlement>) -> Res
         note(place, answer);
     }
     for (place, settlement) in apart {
-        let shared = store.shared.clone();
+        let shared = shared.clone();
         note(place, owned(async move { settle_whole(&shared, &settlement).await }).await);
     }
     match unavailable {
@@ -63,10 +68,10 @@ async fn settle_whole(shared: &Shared, settlement: &Settlement) -> Result<Settle
     let settled = write(shared, &mut transaction, &[settlement], &mut told).await?.pop().unwrap_or(Settled::Stale);
     if settled == Settled::Applied {
         let job = settlement.lease.job.to_string();
-        payloads::link(shared, &mut transaction, workspace, &job, &settlement.payloads).await?;
+        links::link(shared, &mut transaction, workspace, &job, &settlement.payloads).await?;
         if let Some(delivery) = &settlement.delivery {
             let job = delivery.id.to_string();
-            payloads::link(shared, &mut transaction, workspace, &job, &delivery.payloads).await?;
+            links::link(shared, &mut transaction, workspace, &job, &delivery.payloads).await?;
         }
     }
     transaction.commit().await?;

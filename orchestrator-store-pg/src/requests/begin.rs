@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::notices::Told;
 use crate::rows::{Unreadable, bits, id, int, value};
 use crate::session::context;
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// How long a call that began and was never heard of again is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);

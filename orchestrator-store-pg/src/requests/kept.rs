@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 
 use crate::failure::Failure;
 use crate::rows::{Unreadable, value};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 pub(super) async fn kept(
     shared: &Shared,

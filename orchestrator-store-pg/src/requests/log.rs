@@ -1,32 +1,33 @@
 //! Records of calls.
 
+use std::sync::Arc;
+
 use orchestrator_core::store::{RequestEntry, StoreError};
 use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::PgStore;
 use crate::arrays::{EventRow, RequestRow, op};
-use crate::committer::{Write, about};
+use crate::committer::{Lane, Write, about};
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::payloads;
+use crate::payloads::links;
 use crate::rows::{below, document, id, int, readable};
 use crate::session::{context, owned};
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::text::stored;
 
 /// Writes calls that were made: with those of others, or by themselves if they have payloads.
-pub(super) async fn log(store: &PgStore, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+pub(super) async fn log(shared: &Arc<Shared>, lane: &Lane<Log>, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
     let (apart, plain): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| !entry.payloads.is_empty());
     let mut done = Ok(());
-    for answer in store.lanes.log.submit_all(plain).await {
+    for answer in lane.submit_all(plain).await {
         if let Err(error) = answer {
             done = Err(error);
         }
     }
     for entry in apart {
-        let shared = store.shared.clone();
+        let shared = shared.clone();
         if let Err(error) = owned(async move { log_whole(&shared, &entry).await }).await {
             done = Err(error);
         }
@@ -40,7 +41,7 @@ async fn log_whole(shared: &Shared, entry: &RequestEntry) -> Result<(), Failure>
     let mut transaction = shared.begin(entry.workspace.as_str()).await?;
     let fresh = write(shared, &mut transaction, &[entry], &mut told).await?;
     if let Some(record) = entry.record.as_ref().filter(|_| !fresh.is_empty()) {
-        payloads::link(shared, &mut transaction, &entry.workspace, &record.subject, &entry.payloads).await?;
+        links::link(shared, &mut transaction, &entry.workspace, &record.subject, &entry.payloads).await?;
     }
     transaction.commit().await?;
     shared.tell(&told);

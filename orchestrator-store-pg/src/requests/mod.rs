@@ -1,8 +1,8 @@
 //! The request log, what is kept for idempotency keys, and retention.
 
-mod begin;
+pub(crate) mod begin;
 mod kept;
-mod log;
+pub(crate) mod log;
 mod sweep;
 
 use async_trait::async_trait;
@@ -11,9 +11,6 @@ use orchestrator_core::types::{IdempotencyKey, RequestId, RequestView, Workspace
 
 use crate::PgStore;
 use crate::session::owned;
-
-pub(crate) use begin::Begins;
-pub(crate) use log::Log;
 
 #[async_trait]
 impl RequestLog for PgStore {
@@ -32,7 +29,7 @@ impl RequestLog for PgStore {
     }
 
     async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
-        log::log(self, entries).await
+        log::log(&self.shared, &self.lanes.log, entries).await
     }
 
     async fn request_about(&self, workspace: &WorkspaceId, subject: &str) -> Result<Option<RequestView>, StoreError> {

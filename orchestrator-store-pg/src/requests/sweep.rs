@@ -10,9 +10,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::payloads;
+use crate::payloads::links;
 use crate::rows::int;
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// Sweeps one workspace. Answers how much went.
 pub(super) async fn sweep(shared: &Shared, sweep: &Sweep, limit: usize) -> Result<u64, Failure> {
@@ -70,7 +70,7 @@ async fn jobs(conn: &mut PgConnection, sweep: &Sweep, limit: usize) -> Result<u6
         .fetch_all(&mut *conn)
         .await?;
     let owners = gone.iter().map(|id| JobId::from_bits(id.as_u128()).to_string()).collect();
-    payloads::unlink(conn, &sweep.workspace, owners).await?;
+    links::unlink(conn, &sweep.workspace, owners).await?;
     Ok(gone.len() as u64)
 }
 
@@ -106,7 +106,7 @@ async fn inbox(shared: &Shared, conn: &mut PgConnection, sweep: &Sweep, limit: u
             .fetch_all(&mut *conn)
             .await?;
         let owners = gone.iter().map(|id| InboxId::from_bits(id.as_u128()).to_string()).collect();
-        payloads::unlink(conn, &sweep.workspace, owners).await?;
+        links::unlink(conn, &sweep.workspace, owners).await?;
         removed += gone.len() as u64;
     }
     Ok(removed)

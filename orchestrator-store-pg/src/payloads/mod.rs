@@ -1,10 +1,11 @@
 //! Rows of payloads, and who names them.
 
+pub(crate) mod links;
+
 use async_trait::async_trait;
 use orchestrator_core::secrets::seal::PayloadSeal;
-use orchestrator_core::store::{NewPayload, PayloadIndex, PayloadLinks, PayloadRecord, PayloadSweep, StoreError};
+use orchestrator_core::store::{NewPayload, PayloadIndex, PayloadRecord, PayloadSweep, StoreError};
 use orchestrator_core::types::{ExecutionId, PayloadId, WorkspaceId};
-use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
@@ -12,8 +13,7 @@ use crate::PgStore;
 use crate::failure::Failure;
 use crate::rows::{Unreadable, bits, hash, id, int, number, text, time, time_opt, value};
 use crate::session::owned;
-use crate::store::Shared;
-use crate::text::stored;
+use crate::shared::Shared;
 
 #[async_trait]
 impl PayloadIndex for PgStore {
@@ -21,7 +21,7 @@ impl PayloadIndex for PgStore {
         let (shared, workspace) = (self.shared.clone(), workspace.clone());
         owned(async move {
             let mut transaction = shared.begin(workspace.as_str()).await?;
-            insert(&shared, &mut transaction, &workspace, &payload).await?;
+            links::insert(&shared, &mut transaction, &workspace, &payload).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -91,65 +91,6 @@ fn read(row: &PgRow) -> Result<PayloadRecord, Unreadable> {
         created_at: time(row, "created_at")?,
         lost_at: time_opt(row, "lost_at")?,
     })
-}
-
-async fn insert(
-    shared: &Shared,
-    conn: &mut PgConnection,
-    workspace: &WorkspaceId,
-    payload: &NewPayload,
-) -> Result<(), Failure> {
-    const INSERT: &str = "INSERT INTO payloads (workspace, id, size, sha256, content_type, seal, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, now_ms($7)) ON CONFLICT (workspace, id) DO NOTHING";
-    sqlx::query(INSERT)
-        .bind(workspace.as_str())
-        .bind(id(payload.id.bits()))
-        .bind(int(payload.size))
-        .bind(payload.sha256.as_slice())
-        .bind(stored(&payload.content_type).as_ref())
-        .bind(payload.seal.map(|seal| seal.to_bytes().to_vec()))
-        .bind(shared.now())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Writes what an owner has to do with payloads.
-pub(crate) async fn link(
-    shared: &Shared,
-    conn: &mut PgConnection,
-    workspace: &WorkspaceId,
-    owner: &str,
-    links: &PayloadLinks,
-) -> Result<(), Failure> {
-    // Whoever names a payload holds its row: a sweep that looks whether somebody names it waits, and finds that.
-    const NAME: &str = "INSERT INTO payload_names (workspace, owner, payload, since) \
-        SELECT p.workspace, $2, p.id, now_ms($4) FROM (SELECT workspace, id FROM payloads \
-          WHERE workspace = $1 AND id = ANY ($3) ORDER BY id FOR KEY SHARE) p \
-        ON CONFLICT (workspace, owner, payload) DO NOTHING";
-    if links.is_empty() {
-        return Ok(());
-    }
-    for payload in &links.new {
-        insert(shared, conn, workspace, payload).await?;
-    }
-    let all: Vec<Uuid> = links.all().iter().map(|payload| id(payload.bits())).collect();
-    let name = sqlx::query(NAME).bind(workspace.as_str()).bind(stored(owner).into_owned()).bind(all).bind(shared.now());
-    name.execute(conn).await?;
-    Ok(())
-}
-
-/// These owners are gone, and what they named is named by them no more.
-pub(crate) async fn unlink(
-    conn: &mut PgConnection,
-    workspace: &WorkspaceId,
-    owners: Vec<String>,
-) -> Result<(), Failure> {
-    const FORGET: &str = "DELETE FROM payload_names WHERE workspace = $1 AND owner = ANY ($2)";
-    if !owners.is_empty() {
-        sqlx::query(FORGET).bind(workspace.as_str()).bind(owners).execute(conn).await?;
-    }
-    Ok(())
 }
 
 async fn remove(

@@ -1,19 +1,17 @@
 //! The event log. Numbers come from the workspace's counter, inside the transaction of what the events tell.
 
+pub(crate) mod append;
+
 use async_trait::async_trait;
 use orchestrator_core::store::{EventFilter, EventLog, EventPage, NewEvent, StoreError};
 use orchestrator_core::types::{EventType, EventView, WorkspaceId};
-use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::PgStore;
-use crate::arrays::{EventRow, op};
-use crate::committer::Write;
 use crate::failure::Failure;
-use crate::notices::Told;
 use crate::rows::{Unreadable, document, id, int, number, parsed, readable, text, time, trace, value};
-use crate::session::{context, owned};
-use crate::store::Shared;
+use crate::session::owned;
+use crate::shared::Shared;
 use crate::text::stored;
 
 /// How many events one page may look at.
@@ -101,51 +99,4 @@ fn event(workspace: &WorkspaceId, row: &PgRow) -> Result<EventView, Unreadable> 
         data: document(row, "data")?,
     };
     Ok(event.numbered(workspace, number(row, "number")?, time(row, "time")?))
-}
-
-/// Appends events in a transaction that has named their workspaces: the last thing before its commit.
-pub(crate) async fn append(shared: &Shared, conn: &mut PgConnection, events: Vec<EventRow<'_>>) -> Result<(), Failure> {
-    const APPEND: &str = "SELECT append_events($1, now_ms($2))";
-    if !events.is_empty() {
-        sqlx::query(APPEND).bind(events).bind(shared.now()).execute(conn).await?;
-    }
-    Ok(())
-}
-
-/// Events to append, with those of others.
-pub(crate) struct Append;
-
-impl Write for Append {
-    type Item = (WorkspaceId, Vec<NewEvent>);
-    type Answer = ();
-
-    fn weight((_, events): &Self::Item) -> usize {
-        events.len() * 512
-    }
-
-    fn keys(_: &Self::Item, _: &mut Vec<u64>) {}
-
-    async fn write(
-        shared: &Shared,
-        conn: &mut PgConnection,
-        items: &[&Self::Item],
-        told: &mut Told,
-    ) -> Result<Vec<()>, Failure> {
-        const APPEND: &str =
-            "SELECT append_events($2, now_ms($3)) FROM set_config('orchestrator.workspaces', $1, true)";
-        let mut rows = Vec::with_capacity(items.len());
-        for (index, (workspace, events)) in items.iter().enumerate() {
-            told.touched(workspace);
-            for event in events {
-                rows.push(EventRow::new(op(index), workspace, event)?);
-            }
-        }
-        sqlx::query(APPEND)
-            .bind(context(items.iter().map(|(workspace, _)| workspace)))
-            .bind(rows)
-            .bind(shared.now())
-            .execute(conn)
-            .await?;
-        Ok(vec![(); items.len()])
-    }
 }
