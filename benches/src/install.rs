@@ -150,6 +150,7 @@ pub async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &s
     // One account is of one workspace.
     let account = if workspace.as_str() == "bench-dev" { ACCOUNT.to_owned() } else { format!("acct_{workspace}") };
     engine.workspaces().create(&actor, &WorkspaceRequest { name: workspace.clone(), template: None }).await?;
+    let variable = format!("{}_SECRET", workspace.as_str().to_uppercase().replace('-', "_"));
     let config: WorkspaceConfig = serde_json::from_value(json!({
         "policies": {"default": {
             "retry": {}, "breaker": {}, "concurrency": {"max": 1_024, "queue": 1_024},
@@ -159,7 +160,7 @@ pub async fn set_up(engine: &Orchestrator, workspace: &WorkspaceId, upstream: &s
             "nothing": {"kind": "nothing"},
             "upstream": {"kind": "http", "settings": {"base_url": upstream}, "secrets": {"bearer": "secret"}},
         },
-        "secret_refs": {"secret": {"source": "env", "key": "BENCH_DEV_SECRET"}},
+        "secret_refs": {"secret": {"source": "env", "key": variable}},
         "callbacks": {"product": {"url": upstream, "signing_secret": "secret"}},
         "webhook_routes": {
             "stripe": {"provider": "stripe", "account": account, "signing_secret": "secret", "callback": "product"},

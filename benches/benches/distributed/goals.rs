@@ -9,24 +9,27 @@ use crate::plot;
 
 /// A figure that something is wanted of.
 #[derive(Debug)]
-pub(crate) struct Goal {
-    pub(crate) name: String,
-    pub(crate) wanted: f64,
+struct Goal {
+    name: String,
+    wanted: f64,
     /// More is better.
-    pub(crate) upwards: bool,
+    upwards: bool,
     rounds: Vec<f64>,
 }
 
 impl Goal {
     /// The median of the rounds.
-    pub(crate) fn reached(&self) -> f64 {
+    fn reached(&self) -> f64 {
         let mut rounds = self.rounds.clone();
         rounds.sort_unstable_by(f64::total_cmp);
         rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Whether it is met.
-    pub(crate) fn is_met(&self) -> bool {
+    fn sign(&self) -> &'static str {
+        if self.upwards { "≥" } else { "≤" }
+    }
+
+    fn is_met(&self) -> bool {
         if self.upwards { self.reached() >= self.wanted } else { self.reached() <= self.wanted }
     }
 }
@@ -60,15 +63,24 @@ impl Goals {
         if let Some(folder) = &options.out {
             std::fs::create_dir_all(folder)?;
             std::fs::write(folder.join("goals.md"), table)?;
-            std::fs::write(folder.join("goals.svg"), plot::bars(&self.0)?)?;
+            std::fs::write(folder.join("goals.svg"), plot::bars(&self.bars())?)?;
         }
         Ok(())
+    }
+
+    fn bars(&self) -> Vec<plot::Bar> {
+        let bar = |goal: &Goal| plot::Bar {
+            name: goal.name.clone(),
+            told: format!("{:.2} ({} {})", goal.reached(), goal.sign(), goal.wanted),
+            share: if goal.upwards { goal.reached() / goal.wanted } else { goal.wanted / goal.reached() },
+        };
+        self.0.iter().map(bar).collect()
     }
 
     fn table(&self) -> Result<String, AnyError> {
         let mut table = "| figure | wanted | reached | |\n|---|--:|--:|---|\n".to_owned();
         for goal in &self.0 {
-            let sign = if goal.upwards { "≥" } else { "≤" };
+            let sign = goal.sign();
             let met = if goal.is_met() { "met" } else { "not met" };
             writeln!(table, "| {} | {sign} {} | {:.2} | {met} |", goal.name, goal.wanted, goal.reached())?;
         }
