@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::store::{RequestEntry, Store, StoreError};
 
 const WAITING: usize = 8_192;
 const BATCH: usize = 256;
 const TRIES: u32 = 5;
-/// Nobody waits for a record: those that come within so long of the first are one commit.
-const GATHERED: Duration = Duration::from_millis(20);
 const FLUSH: Duration = Duration::from_secs(5);
 
 enum Message {
@@ -65,7 +63,6 @@ impl Recorder {
 async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dropped: Arc<AtomicU64>) {
     let mut messages = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut messages, BATCH).await > 0 {
-        gather(&mut receiver, &mut messages).await;
         let mut entries = Vec::with_capacity(messages.len());
         let mut waiting = Vec::new();
         for message in messages.drain(..) {
@@ -81,20 +78,6 @@ async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dro
         for done in waiting {
             // Whoever waited may have gone away.
             let _ = done.send(());
-        }
-    }
-}
-
-/// Takes what comes for a while, unless somebody waits for what there is or it is enough.
-async fn gather(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
-    let until = Instant::now() + GATHERED;
-    let mut seen = 0;
-    while messages.len() < BATCH {
-        let waits = messages[seen..].iter().any(|message| matches!(message, Message::Flush(_)));
-        seen = messages.len();
-        let room = BATCH - messages.len();
-        if waits || !matches!(timeout_at(until, receiver.recv_many(messages, room)).await, Ok(1..)) {
-            return;
         }
     }
 }
