@@ -4,7 +4,6 @@
 
 use orchestrator_core::store::{JobKind, LaneKey, NewEvent, NewJob};
 use orchestrator_core::types::{Name, RequestView, Timestamp, WorkspaceId};
-use serde_json::Value;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::PgRecordEncoder;
@@ -103,7 +102,7 @@ impl<'a> EventRow<'a> {
             kind: event.kind.as_str(),
             subject: stored(&event.subject).into_owned(),
             trace: id(event.trace_id.bits()),
-            data: data(&event.data)?,
+            data: to_json(&event.data)?,
         })
     }
 
@@ -112,10 +111,6 @@ impl<'a> EventRow<'a> {
         let Some(event) = job.queued_event() else { return Ok(None) };
         Ok(Some(Self { job: Some(id(job.id.bits())), ..Self::new(op, workspace, &event)? }))
     }
-}
-
-fn data(data: &Value) -> Result<String, Failure> {
-    to_json(data)
 }
 
 row_type!(EventRow, "new_event", |row, to| {

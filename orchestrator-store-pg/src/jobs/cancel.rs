@@ -10,7 +10,6 @@ use crate::jobs::order;
 use crate::notices::Told;
 use crate::rows::{Unreadable, id};
 use crate::shared::Shared;
-use crate::text::restored;
 
 pub(super) async fn cancel(
     shared: &Shared,
@@ -35,9 +34,7 @@ pub(super) async fn cancel(
             sqlx::query_scalar(ENDED).bind(name).bind(id).fetch_optional(&mut *transaction).await?;
         transaction.rollback().await?;
         return match ended {
-            Some(state) => {
-                Ok(Cancelled::Ended(JobState::parse(&restored(&state)).ok_or(Unreadable { column: "state" })?))
-            }
+            Some(state) => Ok(Cancelled::Ended(JobState::parse(&state).ok_or(Unreadable { column: "state" })?)),
             None => Ok(Cancelled::NotFound),
         };
     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::fixture::{aside, call, claim_of, enqueue, event, named, open, workspace};
+use crate::fixture::{aside, call, claim_of, enqueue, event, named, open};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -160,5 +160,4 @@ async fn inv_10_nodes_keep_the_order_of_a_key() {
     let ran: Vec<_> = running.iter().map(|id| uuid::Uuid::from_u128(id.bits()).to_string()).collect();
     assert_eq!(accepted.trim(), ran.join(","));
     assert_eq!(nodes[0].queue_stats().await.unwrap().ready, 0);
-    let _ = workspace();
 }
