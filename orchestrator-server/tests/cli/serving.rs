@@ -93,23 +93,25 @@ fn a_key_file_that_is_gone_stops_the_start_and_is_not_replaced() {
     }
 }
 
+/// Submits a job that asks the upstream for `/a`.
+const SUBMIT: [&str; 8] = [
+    "jobs",
+    "submit",
+    "--connector",
+    "up",
+    "--operation",
+    "request",
+    "--input",
+    "{\"method\":\"GET\",\"path\":\"/a\"}",
+];
+
 #[test]
 fn inv_12_sigterm_lets_the_running_job_end_and_exits_zero() {
     for install in Install::of_each_backend() {
         let upstream = Upstream::start();
         let mut server = install.serve();
         server.apply("drain-dev", &connector(&upstream.url));
-        let submit = [
-            "jobs",
-            "submit",
-            "--connector",
-            "up",
-            "--operation",
-            "request",
-            "--input",
-            "{\"method\":\"GET\",\"path\":\"/a\"}",
-        ];
-        let job = finish(server.product("drain-dev", &submit)).well();
+        let job = finish(server.product("drain-dev", &SUBMIT)).well();
         let asked = upstream.next();
         server.terminate();
         server.logged("stopping");
@@ -127,17 +129,7 @@ fn inv_12_what_does_not_end_within_the_drain_is_given_back_and_runs_again() {
         let upstream = Upstream::start();
         let mut server = install.serve_with(&["--drain-s", "1"]);
         server.apply("drain-dev", &connector(&upstream.url));
-        let submit = [
-            "jobs",
-            "submit",
-            "--connector",
-            "up",
-            "--operation",
-            "request",
-            "--input",
-            "{\"method\":\"GET\",\"path\":\"/a\"}",
-        ];
-        let job = finish(server.product("drain-dev", &submit)).well();
+        let job = finish(server.product("drain-dev", &SUBMIT)).well();
         let asked = upstream.next();
         server.terminate();
         assert_eq!(server.ended().code(), Some(0));
