@@ -12,5 +12,9 @@ pub mod queue;
 pub mod report;
 pub mod wire;
 
+/// The server's allocator: what is measured is what ships.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Any error: a benchmark that cannot run says why and ends.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;

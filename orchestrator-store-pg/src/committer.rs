@@ -1,7 +1,8 @@
 //! Group commit. Each sort of write has a lane: a task that takes everything that waits and writes it by one statement,
 //! which is one transaction, and answers all of it after the commit.
 //!
-//! No timer: a lone write is a batch of one, and batches grow by themselves while a commit is under way. What the database
+//! No timer: a lone write is a batch of one, and batches grow by themselves while a commit is under way, and by whatever is
+//! about to be handed in when one begins. A lane that is busy keeps its connection. What the database
 //! refuses is bisected out and fails alone. Two writes that are about the same thing never share a batch: the later waits
 //! for the next.
 
@@ -12,9 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_core::store::StoreError;
-use sqlx::PgConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::Failure;
 use crate::notices::Told;
@@ -33,6 +36,11 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const SEND_WAIT: Duration = Duration::from_secs(5);
 /// How often a batch is tried that stands in another's way.
 const TRIES: usize = 5;
+/// How often a lane lets others go first, as long as each time something more is handed in.
+const COURTESY: usize = 8;
+/// A lane gives its connection back if for so long nothing was to be written, or after so long at the latest.
+const IDLE: Duration = Duration::from_millis(100);
+const TENURE: Duration = Duration::from_secs(60);
 
 /// A sort of write.
 pub(crate) trait Write: Send + Sync + 'static {
@@ -135,6 +143,7 @@ async fn heard<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T,
 async fn run<W: Write>(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending<W>>) {
     let mut waiting = VecDeque::new();
     let mut taken = Vec::with_capacity(BATCH);
+    let mut kept = Kept::default();
     let mut open = true;
     loop {
         if waiting.is_empty() {
@@ -151,15 +160,50 @@ async fn run<W: Write>(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending<W>
                     }
                     waiting.extend(taken.drain(..));
                 }
+                () = sleep(IDLE), if kept.is_some() => kept = Kept::default(),
             }
         }
-        while waiting.len() < BATCH {
-            let Ok(more) = queue.try_recv() else { break };
-            waiting.push_back(more);
+        for _ in 0..COURTESY {
+            let before = waiting.len();
+            while waiting.len() < BATCH {
+                let Ok(more) = queue.try_recv() else { break };
+                waiting.push_back(more);
+            }
+            if waiting.is_empty() || waiting.len() == before || waiting.len() == BATCH {
+                break;
+            }
+            // A batch of one costs nearly as much as one of many.
+            yield_now().await;
         }
         let batch = next_batch(&mut waiting);
         if !batch.is_empty() {
-            write(&shared, batch).await;
+            write(&shared, &mut kept, batch).await;
+        }
+    }
+}
+
+/// The connection that a busy lane keeps: to give it back and take it again is a round trip each time.
+#[derive(Default)]
+struct Kept(Option<(PoolConnection<Postgres>, Instant)>);
+
+impl Kept {
+    fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The connection, and since when it is kept.
+    async fn take(&mut self, shared: &Shared) -> Result<(PoolConnection<Postgres>, Instant), Failure> {
+        match self.0.take() {
+            Some(kept) => Ok(kept),
+            None => Ok((shared.pool.acquire().await?, Instant::now())),
+        }
+    }
+
+    /// Keeps it for the next batch, if nobody needs it more.
+    fn keep(&mut self, shared: &Shared, conn: PoolConnection<Postgres>, since: Instant) {
+        let spare = shared.pool.num_idle() > 0 || shared.pool.size() < shared.options.connections;
+        if spare && since.elapsed() < TENURE {
+            self.0 = Some((conn, since));
         }
     }
 }
@@ -193,12 +237,12 @@ fn next_batch<W: Write>(waiting: &mut VecDeque<Pending<W>>) -> Vec<Pending<W>> {
 }
 
 /// Writes items, all in one transaction if nothing speaks against it.
-async fn write<W: Write>(shared: &Shared, batch: Vec<Pending<W>>) {
+async fn write<W: Write>(shared: &Shared, kept: &mut Kept, batch: Vec<Pending<W>>) {
     let mut parts = vec![(batch, 0)];
     while let Some((mut part, tries)) = parts.pop() {
         let items: Vec<&W::Item> = part.iter().map(|pending| &pending.item).collect();
         let mut told = Told::default();
-        match attempt::<W>(shared, &items, &mut told).await {
+        match attempt::<W>(shared, kept, &items, &mut told).await {
             Ok(answers) => {
                 if W::WRITES {
                     shared.health.note(true);
@@ -233,10 +277,18 @@ async fn write<W: Write>(shared: &Shared, batch: Vec<Pending<W>>) {
     }
 }
 
-async fn attempt<W: Write>(shared: &Shared, items: &[&W::Item], told: &mut Told) -> Result<Vec<W::Answer>, Failure> {
-    let mut conn = shared.pool.acquire().await?;
+async fn attempt<W: Write>(
+    shared: &Shared,
+    kept: &mut Kept,
+    items: &[&W::Item],
+    told: &mut Told,
+) -> Result<Vec<W::Answer>, Failure> {
+    let (mut conn, since) = kept.take(shared).await?;
     match timeout(LONGEST, W::write(shared, &mut conn, items, told)).await {
-        Ok(Ok(answers)) if answers.len() == items.len() => Ok(answers),
+        Ok(Ok(answers)) if answers.len() == items.len() => {
+            kept.keep(shared, conn, since);
+            Ok(answers)
+        }
         Ok(Ok(_)) => Err(Failure::Sql(sqlx::Error::Protocol("fewer answers than writes".to_owned()))),
         Ok(Err(failure)) => Err(failure),
         Err(_) => {

@@ -22,6 +22,7 @@ use crate::config::{LiveConfig, LiveConnector};
 use crate::connector::{CallContext, CallPlan, PlanError};
 use crate::engine::{Engine, page_size};
 use crate::error::Error;
+use crate::finish::Finish;
 use crate::payload::check_named;
 use crate::policy::RateLimitSnapshot;
 use crate::store::{
@@ -157,7 +158,7 @@ pub(crate) async fn execute(engine: &Arc<Engine>, workspace: &WorkspaceId, call:
     let (id, started_at) = (ExecutionId::new(), engine.clock.now());
     let running = Arc::new(Running { engine: engine.clone(), live, connector, plan, call, id, started_at });
     match running.call.idempotency.clone() {
-        None => running.spawn(|running| async move { running.run().await }).await,
+        None => running.finish(|running| async move { running.run().await }).await,
         Some((key, hash)) => under_key(running, key, hash).await,
     }
 }
@@ -189,7 +190,7 @@ async fn under_key(running: Arc<Running>, key: IdempotencyKey, request_hash: [u8
     loop {
         let valid_until = running.engine.store_time.now().after(total + GRACE);
         let begin = Begin { key: key.clone(), request_hash, execution: running.id, valid_until, take_over };
-        match running.spawn(|running| async move { running.begin(begin).await }).await? {
+        match running.finish(|running| async move { running.begin(begin).await }).await? {
             Step::Made(executed) => {
                 engine.used(&workspace, KeyRoute::Execute, &key);
                 return Ok(*executed);
@@ -232,13 +233,13 @@ enum Step {
 }
 
 impl Running {
-    /// Does a step in a task of its own, so that it is finished whether or not its caller stays.
-    async fn spawn<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+    /// Does a step that is finished whether or not its caller stays.
+    async fn finish<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
         self: &Arc<Self>,
         step: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, Error> {
-        let step = self.engine.calls.spawn(step(self.clone()));
-        step.await.map_err(|error| Error::Internal(error.to_string()))?
+        let step = Finish::new(&self.engine.calls, step(self.clone()));
+        step.await.map_err(|_| Error::Internal("the call panicked".to_owned()))?
     }
 
     /// Notes that the call begins, and makes it: nobody may come in between, or the key would name a call that never was.

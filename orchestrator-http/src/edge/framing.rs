@@ -66,22 +66,39 @@ impl Framing {
                         _ => {}
                     }
                 }
-                _ => {
-                    self.byte(bytes[at]).map_err(|Ambiguous| at)?;
-                    at += 1;
-                }
+                _ => match self.plain(&bytes[at..]) {
+                    0 => {
+                        self.byte(bytes[at]).map_err(|Ambiguous| at)?;
+                        at += 1;
+                    }
+                    plain => at += plain,
+                },
             }
         }
         Ok(())
     }
 
-    /// One byte of a line.
-    fn byte(&mut self, byte: u8) -> Result<(), Ambiguous> {
-        let limit = match self.state {
+    /// Takes the bytes before the next that means something, if the line has room for them. Answers how many.
+    fn plain(&mut self, bytes: &[u8]) -> usize {
+        let plain = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)).unwrap_or(bytes.len());
+        if self.after_cr || self.line.len() + plain > self.limit() {
+            return 0;
+        }
+        self.line.extend_from_slice(&bytes[..plain]);
+        plain
+    }
+
+    /// How long the line may be.
+    fn limit(&self) -> usize {
+        match self.state {
             State::ChunkSize | State::ChunkEnd => MAX_CHUNK_LINE,
             State::Trailers => MAX_TRAILER_LINE,
             _ => MAX_LINE,
-        };
+        }
+    }
+
+    /// One byte of a line.
+    fn byte(&mut self, byte: u8) -> Result<(), Ambiguous> {
         match (byte, self.after_cr) {
             (b'\n', true) => {
                 self.after_cr = false;
@@ -97,7 +114,7 @@ impl Framing {
                 self.after_cr = true;
                 Ok(())
             }
-            _ if self.line.len() >= limit => Err(Ambiguous),
+            _ if self.line.len() >= self.limit() => Err(Ambiguous),
             _ => {
                 self.line.push(byte);
                 Ok(())

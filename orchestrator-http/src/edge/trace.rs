@@ -1,4 +1,4 @@
-//! The outermost layer of every router: gives each request its trace, runs its handler apart from the connection, and
+//! The outermost layer of every router: gives each request its trace, runs its handler to the end, and
 //! renders the answer's problem, headers, log line and metrics in one place.
 
 use std::any::Any;
@@ -10,8 +10,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use orchestrator_core::Finish;
 use orchestrator_types::{TraceId, WorkspaceId};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
@@ -72,8 +72,8 @@ async fn handle(State(state): State<Outermost>, mut request: Request, next: Next
     let handler = Handler {
         // A change that has begun is finished though nobody waits for it any more; a question is dropped.
         question: matches!(method, Method::GET | Method::HEAD | Method::OPTIONS),
+        work: Finish::new(&tracker, next.run(request).instrument(span.clone())),
         span: span.clone(),
-        task: tracker.spawn(next.run(request).instrument(span.clone())),
     };
     let mut response = handler.await.unwrap_or_else(|panic| {
         tracing::error!(parent: &span, route, panic = message(&*panic), "a handler panicked");
@@ -129,7 +129,7 @@ fn dress(headers: &mut HeaderMap, trace: TraceId) {
 
 /// A running handler. Awaiting it gives its answer, or what it panicked with.
 struct Handler {
-    task: JoinHandle<Response>,
+    work: Finish<Response>,
     span: Span,
     question: bool,
 }
@@ -138,20 +138,16 @@ impl Future for Handler {
     type Output = Result<Response, Box<dyn Any + Send>>;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        let joined = std::task::ready!(std::pin::Pin::new(&mut self.task).poll(cx));
-        std::task::Poll::Ready(joined.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => panic,
-            Err(_) => Box::new("the handler was aborted"),
-        }))
+        std::pin::Pin::new(&mut self.work).poll(cx)
     }
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        if !self.task.is_finished() {
+        if !self.work.is_finished() {
             tracing::info!(parent: &self.span, "the caller went away");
             if self.question {
-                self.task.abort();
+                self.work.abandon();
             }
         }
     }
