@@ -88,3 +88,244 @@ BEGIN
   FROM unnest(v_ends) e;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION renew(p_context text, p_now bigint, p_lease bigint, p_workspaces text[], p_ids uuid[], p_fences bigint[])
+RETURNS SETOF bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+BEGIN
+  PERFORM FROM unnest(p_workspaces, p_ids) AS h (workspace, id) JOIN queue q ON q.workspace = h.workspace AND q.id = h.id
+  ORDER BY q.workspace, q.id FOR UPDATE OF q;
+  RETURN QUERY
+  UPDATE queue q SET lease_until = v_now + p_lease
+  FROM unnest(p_workspaces, p_ids, p_fences) WITH ORDINALITY AS h (workspace, id, fence, place)
+  WHERE q.workspace = h.workspace AND q.id = h.id AND q.fence = h.fence AND q.state + 0 = 3
+  RETURNING h.place;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION expired_jobs(p_now bigint, p_limit integer) RETURNS SETOF whole_job LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+  v_workspaces text[];
+  v_ids uuid[];
+  v_keyed text[];
+  v_keys text[];
+BEGIN
+  SELECT array_agg(e.workspace), array_agg(e.id), array_agg(e.workspace) FILTER (WHERE e.ordering_key IS NOT NULL),
+      array_agg(e.ordering_key) FILTER (WHERE e.ordering_key IS NOT NULL)
+    INTO v_workspaces, v_ids, v_keyed, v_keys
+  FROM (SELECT q.workspace, q.id, q.ordering_key FROM queue q WHERE q.state = 3 AND q.lease_until <= v_now
+    ORDER BY q.lease_until LIMIT p_limit) e;
+  IF v_ids IS NULL THEN
+    RETURN;
+  END IF;
+  IF v_keys IS NOT NULL THEN
+    PERFORM lock_keys(v_keyed, v_keys);
+  END IF;
+  SELECT array_agg(c.workspace ORDER BY c.place), array_agg(c.id ORDER BY c.place) INTO v_workspaces, v_ids
+  FROM unnest(v_workspaces, v_ids) WITH ORDINALITY AS c (workspace, id, place)
+  CROSS JOIN LATERAL (
+    SELECT FROM queue q WHERE q.workspace = c.workspace AND q.id = c.id AND q.state + 0 = 3 AND q.lease_until <= v_now
+    FOR UPDATE SKIP LOCKED
+  ) l;
+  RETURN QUERY SELECT * FROM queued_jobs(v_workspaces, v_ids);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION requeue_lost(p_now bigint, p_workspaces text[], p_ids uuid[])
+RETURNS SETOF ready_job LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+  v_keyed text[];
+  v_keys text[];
+BEGIN
+  WITH again AS (
+    UPDATE queue q SET state = CASE WHEN q.ordering_key IS NOT NULL THEN 2 ELSE 1 END, run_at = v_now, fence = q.fence + 1,
+      lost_leases = q.lost_leases + 1, owner = NULL, lease_until = NULL
+    FROM unnest(p_workspaces, p_ids) AS c (workspace, id)
+    WHERE q.workspace = c.workspace AND q.id = c.id AND q.state + 0 = 3
+    RETURNING q.workspace, q.ordering_key
+  )
+  SELECT array_agg(a.workspace), array_agg(a.ordering_key) INTO v_keyed, v_keys
+  FROM again a WHERE a.ordering_key IS NOT NULL;
+  IF v_keys IS NOT NULL THEN
+    RETURN QUERY SELECT * FROM release_keys(v_keyed, v_keys, v_now);
+  END IF;
+END
+$$;
+
+-- Mostly all of them are one workspace's: then its counter is all that there is to find out.
+CREATE OR REPLACE FUNCTION append_events(p_events new_event[], p_now bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+  v_workspace text := (p_events[1]).workspace;
+  v_last bigint;
+BEGIN
+  IF NOT EXISTS (SELECT FROM unnest(p_events) e WHERE e.workspace <> v_workspace) THEN
+    INSERT INTO counters AS c (workspace, events) VALUES (v_workspace, cardinality(p_events))
+    ON CONFLICT (workspace) DO UPDATE SET events = c.events + excluded.events
+    RETURNING c.events INTO v_last;
+    INSERT INTO events (workspace, number, time, kind, subject, trace, data)
+    SELECT e.workspace, v_last - cardinality(p_events) + e.place, p_now, e.kind, e.subject, e.trace, e.data
+    FROM unnest(p_events) WITH ORDINALITY AS e (op, job, workspace, kind, subject, trace, data, place);
+    RETURN;
+  END IF;
+  WITH told AS (
+    SELECT e.workspace, e.kind, e.subject, e.trace, e.data,
+      row_number() OVER (PARTITION BY e.workspace ORDER BY e.place) AS place
+    FROM unnest(p_events) WITH ORDINALITY AS e (op, job, workspace, kind, subject, trace, data, place)
+  ), counted AS (
+    INSERT INTO counters AS c (workspace, events)
+    SELECT t.workspace, max(t.place) FROM told t GROUP BY t.workspace ORDER BY t.workspace
+    ON CONFLICT (workspace) DO UPDATE SET events = c.events + excluded.events
+    RETURNING c.workspace, c.events
+  ), sizes AS (
+    SELECT t.workspace, max(t.place) AS size FROM told t GROUP BY t.workspace
+  )
+  INSERT INTO events (workspace, number, time, kind, subject, trace, data)
+  SELECT t.workspace, c.events - s.size + t.place, p_now, t.kind, t.subject, t.trace, t.data
+  FROM told t JOIN counted c ON c.workspace = t.workspace JOIN sizes s ON s.workspace = t.workspace;
+END
+$$;
+
+-- The id of a job as it is written: 26 digits of Crockford's base 32.
+CREATE FUNCTION job_name(p_id uuid) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  digits CONSTANT text := '0123456789abcdefghjkmnpqrstvwxyz';
+  v_bits bit(128) := ('x' || translate(p_id::text, '-', ''))::bit(128);
+  v_high bigint := substring(v_bits FROM 1 FOR 43)::bigint;
+  v_middle bigint := substring(v_bits FROM 44 FOR 45)::bigint;
+  v_low bigint := substring(v_bits FROM 89 FOR 40)::bigint;
+BEGIN
+  RETURN 'job_'
+    || substr(digits, (v_high >> 40 & 31)::integer + 1, 1) || substr(digits, (v_high >> 35 & 31)::integer + 1, 1)
+    || substr(digits, (v_high >> 30 & 31)::integer + 1, 1) || substr(digits, (v_high >> 25 & 31)::integer + 1, 1)
+    || substr(digits, (v_high >> 20 & 31)::integer + 1, 1) || substr(digits, (v_high >> 15 & 31)::integer + 1, 1)
+    || substr(digits, (v_high >> 10 & 31)::integer + 1, 1) || substr(digits, (v_high >> 5 & 31)::integer + 1, 1)
+    || substr(digits, (v_high & 31)::integer + 1, 1)
+    || substr(digits, (v_middle >> 40 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 35 & 31)::integer + 1, 1)
+    || substr(digits, (v_middle >> 30 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 25 & 31)::integer + 1, 1)
+    || substr(digits, (v_middle >> 20 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 15 & 31)::integer + 1, 1)
+    || substr(digits, (v_middle >> 10 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 5 & 31)::integer + 1, 1)
+    || substr(digits, (v_middle & 31)::integer + 1, 1)
+    || substr(digits, (v_low >> 35 & 31)::integer + 1, 1) || substr(digits, (v_low >> 30 & 31)::integer + 1, 1)
+    || substr(digits, (v_low >> 25 & 31)::integer + 1, 1) || substr(digits, (v_low >> 20 & 31)::integer + 1, 1)
+    || substr(digits, (v_low >> 15 & 31)::integer + 1, 1) || substr(digits, (v_low >> 10 & 31)::integer + 1, 1)
+    || substr(digits, (v_low >> 5 & 31)::integer + 1, 1) || substr(digits, (v_low & 31)::integer + 1, 1);
+END
+$$;
+
+-- Makes jobs ready whose time has come, if there is one.
+CREATE FUNCTION wake_due(p_now bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM queue q WHERE q.state = 0 AND q.run_at <= p_now) THEN
+    PERFORM wake(p_now);
+  END IF;
+END
+$$;
+
+-- Jobs that were taken just now, in the order that they are named in, after their events: the claim, the attempt that it counts and
+-- what is told of it are one statement. `JobRecord::started_event` has the same words.
+CREATE FUNCTION started_jobs(p_workspaces text[], p_ids uuid[], p_now bigint) RETURNS SETOF whole_job
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_events new_event[];
+BEGIN
+  SELECT array_agg(ROW(0, NULL, c.workspace, 'job.started', job_name(c.id), j.trace,
+      concat('{"attempt":', q.attempt, ',"max_attempts":', j.max_attempts, '}'))::new_event ORDER BY c.place) INTO v_events
+  FROM unnest(p_workspaces, p_ids) WITH ORDINALITY AS c (workspace, id, place)
+  JOIN queue q ON q.workspace = c.workspace AND q.id = c.id
+  JOIN jobs j ON j.workspace = c.workspace AND j.id = c.id
+  WHERE j.kind <> 'callback';
+  IF v_events IS NOT NULL THEN
+    PERFORM append_events(v_events, p_now);
+  END IF;
+  RETURN QUERY SELECT * FROM queued_jobs(p_workspaces, p_ids);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION claim_jobs(p_now bigint, p_owner text, p_lease bigint, p_max integer, p_per_workspace integer,
+  p_quarantine boolean, p_after text, p_full text[], p_lane_workspaces text[], p_lanes text[], p_left integer[])
+RETURNS SETOF whole_job LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+  v_workspaces text[];
+  v_places integer[];
+  v_seen uuid[] := '{}';
+  v_ids uuid[];
+  v_of text[];
+  v_got_ids uuid[];
+  v_got_of text[];
+  v_got_lanes text[];
+  v_ids_all uuid[] := '{}';
+  v_of_all text[] := '{}';
+  v_lanes_all text[] := '{}';
+  v_share integer;
+BEGIN
+  PERFORM wake_due(v_now);
+  IF p_max <= 0 OR p_per_workspace <= 0 THEN
+    RETURN;
+  END IF;
+  SELECT array_agg(w) INTO v_workspaces FROM ready_workspaces(p_quarantine, p_after, p_full, p_max) w;
+  FOR pass IN 1 .. 6 LOOP
+    EXIT WHEN v_workspaces IS NULL OR cardinality(v_ids_all) >= p_max;
+    v_share := least(p_per_workspace, ceil((p_max - cardinality(v_ids_all))::numeric / cardinality(v_workspaces))::integer);
+    -- The first round first, and in it the workspaces in turn.
+    SELECT array_agg(n.id ORDER BY n.round, n.place), array_agg(n.workspace ORDER BY n.round, n.place) INTO v_ids, v_of
+    FROM (
+      SELECT f.id, w.name AS workspace, w.place, row_number() OVER (PARTITION BY w.name) AS round
+      FROM unnest(v_workspaces) WITH ORDINALITY AS w (name, place)
+      CROSS JOIN LATERAL (
+        SELECT count(*)::integer AS had FROM unnest(v_of_all) AS a (workspace) WHERE a.workspace = w.name
+      ) h
+      CROSS JOIN LATERAL first_jobs(w.name, p_quarantine, least(v_share, p_per_workspace - h.had), v_seen,
+        (SELECT array_agg(l.name) FROM unnest(p_lane_workspaces, p_lanes) AS l (workspace, name) WHERE l.workspace = w.name),
+        (SELECT array_agg(l.most - (SELECT count(*)::integer FROM unnest(v_of_all, v_lanes_all) AS t (workspace, lane)
+            WHERE t.workspace = l.workspace AND t.lane = l.name))
+          FROM unnest(p_lane_workspaces, p_lanes, p_left) AS l (workspace, name, most) WHERE l.workspace = w.name)) f
+      WHERE p_per_workspace > h.had
+      ORDER BY round, w.place LIMIT p_max - cardinality(v_ids_all)
+    ) n;
+    EXIT WHEN v_ids IS NULL;
+    v_seen := v_seen || v_ids;
+    -- Who gave less than their share has no more to give.
+    SELECT array_agg(w.name ORDER BY w.place) INTO v_workspaces
+    FROM unnest(v_workspaces) WITH ORDINALITY AS w (name, place)
+    WHERE (SELECT count(*) FROM unnest(v_of) AS o (workspace) WHERE o.workspace = w.name) >= v_share;
+    SELECT array_agg(t.id ORDER BY c.place), array_agg(t.workspace ORDER BY c.place), array_agg(t.lane ORDER BY c.place)
+      INTO v_got_ids, v_got_of, v_got_lanes
+    FROM take_jobs(v_of, v_ids, p_quarantine, p_owner, v_now + p_lease) t
+    JOIN unnest(v_of, v_ids) WITH ORDINALITY AS c (workspace, id, place) ON c.workspace = t.workspace AND c.id = t.id;
+    IF v_got_ids IS NOT NULL THEN
+      v_ids_all := v_ids_all || v_got_ids;
+      v_of_all := v_of_all || v_got_of;
+      v_lanes_all := v_lanes_all || v_got_lanes;
+    END IF;
+  END LOOP;
+  RETURN QUERY SELECT * FROM started_jobs(v_of_all, v_ids_all, v_now);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION claim_named(p_now bigint, p_owner text, p_lease bigint, p_workspaces text[], p_ids uuid[])
+RETURNS SETOF whole_job LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_now bigint := now_ms(p_now);
+  v_workspaces text[];
+  v_ids uuid[];
+BEGIN
+  PERFORM wake_due(v_now);
+  SELECT array_agg(t.workspace ORDER BY c.place), array_agg(t.id ORDER BY c.place) INTO v_workspaces, v_ids
+  FROM take_jobs(p_workspaces, p_ids, false, p_owner, v_now + p_lease) t
+  JOIN (SELECT n.workspace, n.id, min(n.place) AS place FROM unnest(p_workspaces, p_ids) WITH ORDINALITY
+      AS n (workspace, id, place) GROUP BY n.workspace, n.id) c ON c.workspace = t.workspace AND c.id = t.id;
+  RETURN QUERY SELECT * FROM started_jobs(v_workspaces, v_ids, v_now);
+END
+$$;
+
+-- A function that is replaced forgets these; its owner and who may call it stay.
+ALTER FUNCTION claim_jobs(bigint, text, bigint, integer, integer, boolean, text, text[], text[], text[], integer[])
+  SECURITY DEFINER SET search_path = orchestrator, pg_temp;
+ALTER FUNCTION claim_named(bigint, text, bigint, text[], uuid[]) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
+ALTER FUNCTION expired_jobs(bigint, integer) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
+ALTER FUNCTION requeue_lost(bigint, text[], uuid[]) SECURITY DEFINER SET search_path = orchestrator, pg_temp;

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator_core::store::StoreError;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
+use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::failure::Failure;
+use crate::kept::Kept;
 use crate::notices::Told;
 use crate::session::LONGEST;
 use crate::shared::Shared;
@@ -38,9 +38,8 @@ const SEND_WAIT: Duration = Duration::from_secs(5);
 const TRIES: usize = 5;
 /// How often a lane lets others go first, as long as each time something more is handed in.
 const COURTESY: usize = 8;
-/// A lane gives its connection back if for so long nothing was to be written, or after so long at the latest.
+/// A lane gives its connection back if for so long nothing was to be written.
 const IDLE: Duration = Duration::from_millis(100);
-const TENURE: Duration = Duration::from_secs(60);
 
 /// A sort of write.
 pub(crate) trait Write: Send + Sync + 'static {
@@ -178,32 +177,6 @@ async fn run<W: Write>(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending<W>
         let batch = next_batch(&mut waiting);
         if !batch.is_empty() {
             write(&shared, &mut kept, batch).await;
-        }
-    }
-}
-
-/// The connection that a busy lane keeps: to give it back and take it again is a round trip each time.
-#[derive(Default)]
-struct Kept(Option<(PoolConnection<Postgres>, Instant)>);
-
-impl Kept {
-    fn is_some(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// The connection, and since when it is kept.
-    async fn take(&mut self, shared: &Shared) -> Result<(PoolConnection<Postgres>, Instant), Failure> {
-        match self.0.take() {
-            Some(kept) => Ok(kept),
-            None => Ok((shared.pool.acquire().await?, Instant::now())),
-        }
-    }
-
-    /// Keeps it for the next batch, if nobody needs it more.
-    fn keep(&mut self, shared: &Shared, conn: PoolConnection<Postgres>, since: Instant) {
-        let spare = shared.pool.num_idle() > 0 || shared.pool.size() < shared.options.connections;
-        if spare && since.elapsed() < TENURE {
-            self.0 = Some((conn, since));
         }
     }
 }

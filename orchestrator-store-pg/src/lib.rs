@@ -20,6 +20,7 @@ mod events;
 mod failure;
 mod inbox;
 mod jobs;
+mod kept;
 mod lanes;
 mod notices;
 mod open;

@@ -27,6 +27,7 @@ fn migrator() -> Migrator {
         3 "duties" "0003_duties.sql"
         4 "partitions" "0004_partitions.sql"
         5 "calls" "0005_calls.sql"
+        6 "walks" "0006_walks.sql"
     })
 }
 

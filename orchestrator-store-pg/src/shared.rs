@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::Failure;
+use crate::kept::Kept;
 use crate::notices::{Notices, Told};
 use crate::options::PgOptions;
 use crate::session;
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) pool: PgPool,
     pub(crate) health: Health,
     pub(crate) turns: Mutex<Turns>,
+    /// The connection of the claims.
+    pub(crate) claiming: tokio::sync::Mutex<Kept>,
     pub(crate) tasks: TaskTracker,
     pub(crate) options: PgOptions,
     pub(crate) node: String,
@@ -32,6 +35,7 @@ impl Shared {
             pool,
             health: Health::default(),
             turns: Mutex::default(),
+            claiming: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             options,
             node,

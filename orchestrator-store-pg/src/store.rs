@@ -10,6 +10,7 @@ use orchestrator_core::types::Timestamp;
 use tokio::time::sleep;
 
 use crate::failure::Failure;
+use crate::kept::Kept;
 use crate::lanes::Lanes;
 use crate::session::owned;
 use crate::shared::Shared;
@@ -127,6 +128,8 @@ impl Store for PgStore {
         self.shared.ending.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        // The pool waits for all of its connections.
+        *self.shared.claiming.lock().await = Kept::default();
         self.shared.pool.close().await;
     }
 }

@@ -365,7 +365,7 @@ impl RequestLog for RetryingStore {
         self.again(Repeat::Freely, || self.inner.kept(workspace, route, key)).await
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
         self.again(Repeat::Freely, || self.inner.log(entries.clone())).await
     }
 

@@ -1,5 +1,6 @@
 //! What a restart leaves: everything, for a backend that is durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,7 +60,7 @@ pub async fn inv_01_what_was_acknowledged_survives_a_restart(harness: &impl Stor
         idempotency: None,
         payloads: PayloadLinks::default(),
     };
-    store.log(vec![entry]).await.expect("log");
+    store.log(vec![Arc::new(entry)]).await.expect("log");
     let told = events(&store, &workspace).await;
 
     let Some(store) = harness.reopen(store).await else { return };

@@ -45,7 +45,7 @@ async fn theirs(harness: &impl StoreHarness, store: &Arc<dyn Store>) -> Theirs {
         idempotency: None,
         payloads: PayloadLinks::default(),
     };
-    store.log(vec![entry]).await.expect("log");
+    store.log(vec![Arc::new(entry)]).await.expect("log");
     Theirs { workspace, queued, running, dead, inbox, request }
 }
 

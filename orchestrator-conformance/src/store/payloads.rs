@@ -95,7 +95,7 @@ pub async fn a_payload_comes_into_being_with_its_owner(harness: &impl StoreHarne
     let second = payload();
     let again = store.ingest(&workspace, NewInbox { payloads: bears(&second), ..webhook("evt_1") }).await;
     assert!(matches!(again, Ok(Ingested::Duplicate { .. })), "{again:?}");
-    store.log(vec![execution(harness, &workspace, &answer)]).await.expect("log");
+    store.log(vec![Arc::new(execution(harness, &workspace, &answer))]).await.expect("log");
     let all = [input.id, output.id, body.id, answer.id, late.id, second.id];
     let known = store.known_payloads(&workspace, &all).await.expect("known");
     assert_eq!(known, all[..4], "a stale outcome and a duplicate bring nothing");
@@ -219,7 +219,7 @@ pub async fn an_inbox_entry_names_its_body_until_that_goes(harness: &impl StoreH
 pub async fn an_execution_names_its_output_for_its_time(harness: &impl StoreHarness) {
     let (store, workspace) = (harness.store().await, workspace("shop-dev"));
     let answer = payload();
-    store.log(vec![execution(harness, &workspace, &answer)]).await.expect("log");
+    store.log(vec![Arc::new(execution(harness, &workspace, &answer))]).await.expect("log");
     let written = harness.clock().now();
     harness.clock().advance(HOUR);
     let now = harness.clock().now();

@@ -52,7 +52,7 @@ impl<'a> Caller<'a> {
             idempotency,
             payloads: PayloadLinks::default(),
         };
-        self.store.log(vec![entry]).await.expect("log");
+        self.store.log(vec![Arc::new(entry)]).await.expect("log");
     }
 }
 
@@ -264,7 +264,7 @@ pub async fn a_record_is_logged_with_its_events_and_its_answer(harness: &impl St
         idempotency: Some(IdempotencyScope { key: key("k"), execution: caller.execution, keep }),
         ..made(&workspace, record.clone())
     };
-    store.log(vec![entry]).await.expect("log");
+    store.log(vec![Arc::new(entry)]).await.expect("log");
     let subject = caller.execution.to_string();
     assert_eq!(store.request_about(&workspace, &subject).await.expect("about"), Some(record.clone()));
     assert_eq!(store.requests(&workspace, None, None, 10).await.expect("requests"), [record]);
@@ -278,7 +278,7 @@ pub async fn inv_32_a_repeated_log_writes_nothing_more(harness: &impl StoreHarne
     let record = request("exe_1", harness.clock().now());
     let entry = RequestEntry { events: vec![event("a")], ..made(&workspace, record.clone()) };
     for _ in 0..2 {
-        store.log(vec![entry.clone()]).await.expect("log");
+        store.log(vec![Arc::new(entry.clone())]).await.expect("log");
     }
     assert_eq!(store.requests(&workspace, None, None, 10).await.expect("requests"), [record]);
     assert_eq!(events(&store, &workspace).await.len(), 1);
@@ -290,7 +290,10 @@ pub async fn inv_13_a_batch_holds_calls_of_many_workspaces(harness: &impl StoreH
     let (one, two) = (workspace("one-dev"), workspace("two-dev"));
     let now = harness.clock().now();
     let (a, b, c) = (request("same", now), request("same", now), request("same", now));
-    store.log(vec![made(&two, a.clone()), made(&one, b.clone()), made(&two, c.clone())]).await.expect("log");
+    store
+        .log([made(&two, a.clone()), made(&one, b.clone()), made(&two, c.clone())].map(Arc::new).into())
+        .await
+        .expect("log");
     assert_eq!(store.requests(&one, None, None, 10).await.expect("requests"), std::slice::from_ref(&b));
     assert_eq!(store.requests(&two, Some("same"), None, 10).await.expect("requests"), [c, a]);
     assert_eq!(store.request_about(&one, "same").await.expect("about"), Some(b));
@@ -307,7 +310,7 @@ pub async fn the_list_is_paged_newest_first(harness: &impl StoreHarness) {
         if number % 2 == 0 {
             about.push(record.id);
         }
-        store.log(vec![made(&workspace, record)]).await.expect("log");
+        store.log(vec![Arc::new(made(&workspace, record))]).await.expect("log");
     }
     for (subject, expected) in [(None, all), (Some("even"), about.clone()), (Some("none"), Vec::new())] {
         let (mut found, mut before, mut steps) = (Vec::new(), None, Steps::default());

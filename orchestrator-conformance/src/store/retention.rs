@@ -39,7 +39,7 @@ async fn log(store: &Arc<dyn Store>, workspace: &WorkspaceId, started_at: Timest
         idempotency: None,
         payloads: PayloadLinks::default(),
     };
-    store.log(vec![entry]).await.expect("log");
+    store.log(vec![Arc::new(entry)]).await.expect("log");
 }
 
 /// Retention of zero days touches no unfinished work: queued, scheduled, retrying, running, undelivered.

@@ -269,7 +269,7 @@ impl RequestLog for Observed {
         self.inner.kept(workspace, route, key).await
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
         self.inner.log(entries).await
     }
 

@@ -22,7 +22,7 @@ use super::transport::{Transport, TransportError};
 const CONNECT: Duration = Duration::from_secs(10);
 /// Below what peers keep: a connection that they close as we write to it is a call of unknown outcome.
 const IDLE: Duration = Duration::from_secs(30);
-const IDLE_PER_HOST: usize = 32;
+const IDLE_PER_HOST: usize = 256;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEADERS: usize = 128;
 const USER_AGENT: &str = concat!("Orchestrator/", env!("CARGO_PKG_VERSION"));

@@ -15,7 +15,7 @@ const TRIES: u32 = 5;
 const FLUSH: Duration = Duration::from_secs(5);
 
 enum Message {
-    Entry(Box<RequestEntry>),
+    Entry(Arc<RequestEntry>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -34,8 +34,8 @@ impl Recorder {
     }
 
     /// Hands a record in. Never waits: when the writer is too far behind the record is dropped, and counted.
-    pub(crate) fn record(&self, entry: RequestEntry) {
-        if self.sender.try_send(Message::Entry(Box::new(entry))).is_err() {
+    pub(crate) fn record(&self, entry: Arc<RequestEntry>) {
+        if self.sender.try_send(Message::Entry(entry)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -67,7 +67,7 @@ async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dro
         let mut waiting = Vec::new();
         for message in messages.drain(..) {
             match message {
-                Message::Entry(entry) => entries.push(*entry),
+                Message::Entry(entry) => entries.push(entry),
                 Message::Flush(done) => waiting.push(done),
             }
         }
@@ -83,7 +83,7 @@ async fn write(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Message>, dro
 }
 
 /// Answers how many were dropped.
-async fn persist(store: &dyn Store, entries: Vec<RequestEntry>) -> u64 {
+async fn persist(store: &dyn Store, entries: Vec<Arc<RequestEntry>>) -> u64 {
     match attempt(store, &entries).await {
         Ok(()) => 0,
         // One of them is refused: the others are of strangers, who do not pay for it.
@@ -105,7 +105,7 @@ fn dropped(result: Result<(), StoreError>, count: u64) -> bool {
     result.inspect_err(|error| tracing::warn!(%error, count, "request-log records were dropped")).is_err()
 }
 
-async fn attempt(store: &dyn Store, entries: &[RequestEntry]) -> Result<(), StoreError> {
+async fn attempt(store: &dyn Store, entries: &[Arc<RequestEntry>]) -> Result<(), StoreError> {
     let mut wait = Duration::from_millis(50);
     for _ in 1..TRIES {
         match store.log(entries.to_vec()).await {

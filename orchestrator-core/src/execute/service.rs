@@ -365,7 +365,7 @@ impl Running {
         // Whoever used a key or is referred to a payload relies on it: it is durable before it is answered.
         let waits = idempotency.is_some() || !payloads.is_empty();
         let workspace = self.live.workspace.clone();
-        let entry = RequestEntry { workspace, record: Some(record), events, idempotency, payloads };
+        let entry = Arc::new(RequestEntry { workspace, record: Some(record), events, idempotency, payloads });
         if !waits {
             self.engine.recorder.record(entry);
             return Written::Yes;
@@ -379,7 +379,7 @@ impl Running {
     }
 
     /// Writes at once what somebody relies on.
-    async fn write(&self, entry: &RequestEntry) -> Written {
+    async fn write(&self, entry: &Arc<RequestEntry>) -> Written {
         let mut pause = Duration::from_millis(20);
         let writing = async {
             loop {

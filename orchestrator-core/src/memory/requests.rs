@@ -1,6 +1,7 @@
 //! The request log in memory, and what is kept for idempotency keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -189,8 +190,8 @@ impl RequestLog for MemoryStore {
         }))
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
-        self.write(|transaction| entries.into_iter().for_each(|entry| log(transaction, entry)));
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
+        self.write(|transaction| entries.into_iter().for_each(|entry| log(transaction, Arc::unwrap_or_clone(entry))));
         Ok(())
     }
 

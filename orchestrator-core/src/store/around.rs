@@ -281,7 +281,7 @@ impl<A: AroundCall> RequestLog for Around<A> {
         self.around.around("kept", self.inner.kept(workspace, route, key)).await
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
         self.around.around("log", self.inner.log(entries)).await
     }
 

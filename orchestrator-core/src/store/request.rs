@@ -1,5 +1,7 @@
 //! The request log, and what is kept for idempotency keys of synchronous calls.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use orchestrator_types::{ExecutionId, IdempotencyKey, RequestId, RequestView, Timestamp, WorkspaceId};
@@ -139,11 +141,12 @@ pub trait RequestLog: Send + Sync + 'static {
         key: &IdempotencyKey,
     ) -> Result<Option<KnownAnswer>, StoreError>;
 
-    /// Writes calls that were made, each with its events and the fate of its key.
+    /// Writes calls that were made, each with its events and the fate of its key. Shared, as they are handed in again where the store
+    /// did not answer.
     ///
     /// # Errors
     /// The store does not answer.
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError>;
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError>;
 
     /// The newest record about an execution or job.
     ///

@@ -1,5 +1,6 @@
 //! The loops of the worker: claim, renew, rescue; and the drain that ends them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -136,8 +137,8 @@ impl Worker {
         (full.map(|(workspace, _)| workspace.clone()).collect(), limit - most)
     }
 
-    /// Claims up to `max` jobs of those that the store has ready, and starts them.
-    pub(super) async fn claim(self: &Arc<Self>, max: usize) -> Result<usize, StoreError> {
+    /// Claims up to `max` jobs of those that the store has ready, and starts them. Says how many, and whether it may have more.
+    pub(super) async fn claim(self: &Arc<Self>, max: usize) -> Result<(usize, bool), StoreError> {
         let (full, per_workspace) = self.room();
         let limits = self.lanes.limits(max);
         let claim = Claim {
@@ -152,7 +153,8 @@ impl Worker {
         };
         let asked = Instant::now();
         let jobs = self.engine.store.claim(claim).await?;
-        Ok(self.begin(jobs, asked).await)
+        let more = jobs.len() >= max || jobs.len() >= per_workspace && most_of_one(&jobs) >= per_workspace;
+        Ok((self.begin(jobs, asked).await, more))
     }
 
     /// Starts what was claimed; gives it back if the node stops. Answers how many.
@@ -356,6 +358,15 @@ impl Worker {
             self.hand_in(given_back(held)).await;
         }
     }
+}
+
+/// How many of the jobs are of the workspace that has the most of them.
+fn most_of_one(jobs: &[ClaimedJob]) -> usize {
+    let mut counts = HashMap::new();
+    for job in jobs {
+        *counts.entry(&job.record.workspace).or_insert(0) += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
 }
 
 /// The end of an attempt that was not made.

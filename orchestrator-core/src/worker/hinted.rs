@@ -51,14 +51,14 @@ impl Worker {
     }
 
     /// Starts up to `max` jobs: those that the queue hints at, for which it is waited until `until` at most; or else those
-    /// that the store has. Says whether there was anything to do.
+    /// that the store has. Says whether there may be more to do.
     pub(super) async fn next(
         self: &Arc<Self>,
         max: usize,
         hints: &mut Hinted,
         until: Instant,
     ) -> Result<bool, StoreError> {
-        let Some(queue) = self.queue() else { return Ok(self.claim(max).await? > 0) };
+        let Some(queue) = self.queue() else { return Ok(self.claim(max).await?.1) };
         let early = hints.due(max);
         if !early.is_empty() {
             self.follow(queue, hints, early).await?;
@@ -75,7 +75,7 @@ impl Worker {
             Some(_) if self.draining() || Instant::now() < hints.look_at => Ok(false),
             // An idle worker asks the store: what the queue forgot is not left to wait for being offered again.
             _ => {
-                let count = self.claim(max).await?;
+                let (count, _) = self.claim(max).await?;
                 hints.look_at = Instant::now();
                 if count == 0 {
                     hints.look_at += LOOK.mul_f64(0.75 + fastrand::f64() / 2.0);

@@ -1,22 +1,22 @@
 //! Claiming: workspaces in turn, lanes that are paused left out. The claim, the counting of the attempt and its event are
-//! one transaction.
+//! one statement.
 
 use std::sync::PoisonError;
 
 use orchestrator_core::queue::JobHint;
 use orchestrator_core::store::{Claim, ClaimNamed, ClaimedJob};
 use orchestrator_core::types::WorkspaceId;
-use sqlx::postgres::PgRow;
-use sqlx::{Postgres, Transaction};
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use uuid::Uuid;
 
-use crate::arrays::{EventRow, lane_of, op};
-use crate::events::append::append;
+use crate::arrays::lane_of;
 use crate::failure::Failure;
 use crate::jobs::row::record;
+use crate::kept::Kept;
 use crate::notices::{Told, hint_of};
 use crate::rows::{id, int, value};
-use crate::session::{context, name};
 use crate::shared::Shared;
 
 pub(super) async fn claim(shared: &Shared, claim: &Claim) -> Result<Vec<ClaimedJob>, Failure> {
@@ -30,8 +30,7 @@ pub(super) async fn claim(shared: &Shared, claim: &Claim) -> Result<Vec<ClaimedJ
         names.push(lane_of(lane));
         left.push(small(most));
     }
-    let mut transaction = shared.pool.begin().await?;
-    let rows = sqlx::query(CLAIM)
+    let statement = sqlx::query(CLAIM)
         .bind(shared.now())
         .bind(&claim.owner)
         .bind(int(claim.lease.as_millis()))
@@ -42,10 +41,8 @@ pub(super) async fn claim(shared: &Shared, claim: &Claim) -> Result<Vec<ClaimedJ
         .bind(claim.full.iter().map(WorkspaceId::as_str).collect::<Vec<_>>())
         .bind(of)
         .bind(names)
-        .bind(left)
-        .fetch_all(&mut *transaction)
-        .await?;
-    let claimed = start(shared, transaction, &rows).await?;
+        .bind(left);
+    let claimed = take(shared, statement).await?;
     if let Some(last) = claimed.last() {
         let mut turns = shared.turns.lock().unwrap_or_else(PoisonError::into_inner);
         last.record.workspace.as_str().clone_into(turns.of(claim.quarantine));
@@ -58,28 +55,26 @@ pub(super) async fn claim_named(shared: &Shared, claim: &ClaimNamed) -> Result<V
     if claim.jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let mut transaction = shared.pool.begin().await?;
-    let rows = sqlx::query(CLAIM)
+    let statement = sqlx::query(CLAIM)
         .bind(shared.now())
         .bind(&claim.owner)
         .bind(int(claim.lease.as_millis()))
         .bind(claim.jobs.iter().map(|(workspace, _)| workspace.as_str()).collect::<Vec<_>>())
-        .bind(claim.jobs.iter().map(|(_, job)| id(job.bits())).collect::<Vec<Uuid>>())
-        .fetch_all(&mut *transaction)
-        .await?;
-    start(shared, transaction, &rows).await
+        .bind(claim.jobs.iter().map(|(_, job)| id(job.bits())).collect::<Vec<Uuid>>());
+    take(shared, statement).await
 }
 
-/// Tells of the attempts that begin, and commits.
-async fn start(
-    shared: &Shared,
-    mut transaction: Transaction<'static, Postgres>,
-    rows: &[PgRow],
-) -> Result<Vec<ClaimedJob>, Failure> {
+/// Takes jobs, and sets those aside that cannot be read.
+async fn take(shared: &Shared, statement: Query<'_, Postgres, PgArguments>) -> Result<Vec<ClaimedJob>, Failure> {
     const SET_ASIDE: &str = "SELECT set_aside($1, $2)";
+    // Claims of a node come one after the other; whoever meets another takes a connection of the pool.
+    let (mut held, mut own) = (shared.claiming.try_lock(), Kept::default());
+    let kept = held.as_deref_mut().unwrap_or(&mut own);
+    let (mut conn, since) = kept.take(shared).await?;
+    let rows = statement.fetch_all(&mut *conn).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     let (mut of, mut ids) = (Vec::new(), Vec::new());
-    for row in rows {
+    for row in &rows {
         match record(row) {
             Ok(record) => claimed.push(ClaimedJob { record }),
             Err(unreadable) => {
@@ -91,21 +86,11 @@ async fn start(
         }
     }
     if !ids.is_empty() {
-        sqlx::query(SET_ASIDE).bind(of).bind(ids).execute(&mut *transaction).await?;
+        sqlx::query(SET_ASIDE).bind(of).bind(ids).execute(&mut *conn).await?;
     }
+    kept.keep(shared, conn, since);
     let mut told = Told::default();
-    let mut events = Vec::with_capacity(claimed.len());
-    for (index, ClaimedJob { record }) in claimed.iter().enumerate() {
-        told.touched(&record.workspace);
-        if let Some(event) = record.started_event() {
-            events.push(EventRow::new(op(index), &record.workspace, &event)?);
-        }
-    }
-    if !events.is_empty() {
-        name(&mut transaction, &context(claimed.iter().map(|job| &job.record.workspace))).await?;
-        append(shared, &mut transaction, events).await?;
-    }
-    transaction.commit().await?;
+    claimed.iter().for_each(|job| told.touched(&job.record.workspace));
     shared.tell(&told);
     Ok(claimed)
 }

@@ -18,7 +18,11 @@ use crate::shared::Shared;
 use crate::text::stored;
 
 /// Writes calls that were made: with those of others, or by themselves if they have payloads.
-pub(super) async fn log(shared: &Arc<Shared>, lane: &Lane<Log>, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+pub(super) async fn log(
+    shared: &Arc<Shared>,
+    lane: &Lane<Log>,
+    entries: Vec<Arc<RequestEntry>>,
+) -> Result<(), StoreError> {
     let (apart, plain): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| !entry.payloads.is_empty());
     let mut done = Ok(());
     for answer in lane.submit_all(plain).await {
@@ -36,7 +40,7 @@ pub(super) async fn log(shared: &Arc<Shared>, lane: &Lane<Log>, entries: Vec<Req
 }
 
 /// Writes a call in a transaction of its own, with its payloads.
-async fn log_whole(shared: &Shared, entry: &RequestEntry) -> Result<(), Failure> {
+async fn log_whole(shared: &Shared, entry: &Arc<RequestEntry>) -> Result<(), Failure> {
     let mut told = Told::default();
     let mut transaction = shared.begin(entry.workspace.as_str()).await?;
     let fresh = write(shared, &mut transaction, &[entry], &mut told).await?;
@@ -52,15 +56,15 @@ async fn log_whole(shared: &Shared, entry: &RequestEntry) -> Result<(), Failure>
 pub(crate) struct Log;
 
 impl Write for Log {
-    type Item = RequestEntry;
+    type Item = Arc<RequestEntry>;
     type Answer = ();
 
-    fn weight(entry: &RequestEntry) -> usize {
+    fn weight(entry: &Arc<RequestEntry>) -> usize {
         let kept = entry.idempotency.as_ref().and_then(|scope| scope.keep.as_ref());
         2048 + kept.map_or(0, |kept| kept.answer.len())
     }
 
-    fn keys(entry: &RequestEntry, keys: &mut Vec<u64>) {
+    fn keys(entry: &Arc<RequestEntry>, keys: &mut Vec<u64>) {
         keys.extend(entry.idempotency.iter().map(|scope| about((&entry.workspace, scope.key.as_str()))));
         keys.extend(entry.record.iter().map(|record| about((&entry.workspace, record.id))));
     }
@@ -68,7 +72,7 @@ impl Write for Log {
     async fn write(
         shared: &Shared,
         conn: &mut PgConnection,
-        items: &[&RequestEntry],
+        items: &[&Arc<RequestEntry>],
         told: &mut Told,
     ) -> Result<Vec<()>, Failure> {
         write(shared, conn, items, told).await?;
@@ -80,7 +84,7 @@ impl Write for Log {
 async fn write(
     shared: &Shared,
     conn: &mut PgConnection,
-    items: &[&RequestEntry],
+    items: &[&Arc<RequestEntry>],
     told: &mut Told,
 ) -> Result<Vec<i32>, Failure> {
     const LOG: &str = "SELECT log_calls(\

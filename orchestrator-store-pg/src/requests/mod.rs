@@ -5,6 +5,8 @@ mod kept;
 pub(crate) mod log;
 mod sweep;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use orchestrator_core::store::{Begin, Begun, KeyRoute, KnownAnswer, RequestEntry, RequestLog, StoreError, Sweep};
 use orchestrator_core::types::{IdempotencyKey, RequestId, RequestView, WorkspaceId};
@@ -28,7 +30,7 @@ impl RequestLog for PgStore {
         owned(async move { kept::kept(&shared, &workspace, route, &key).await }).await
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
         log::log(&self.shared, &self.lanes.log, entries).await
     }
 

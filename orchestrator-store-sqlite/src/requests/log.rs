@@ -1,5 +1,7 @@
 //! Records of calls.
 
+use std::sync::Arc;
+
 use orchestrator_core::store::{RequestEntry, StoreError};
 use orchestrator_core::types::{RequestId, RequestView, WorkspaceId};
 
@@ -10,7 +12,7 @@ use crate::payloads;
 use crate::requests::keys;
 use crate::rows::{below, document, id_bytes, int, readable, to_json};
 
-pub(super) struct Write(pub(super) Vec<RequestEntry>);
+pub(super) struct Write(pub(super) Vec<Arc<RequestEntry>>);
 
 impl Op for Write {
     type Answer = ();

@@ -5,6 +5,8 @@ pub(crate) mod keys;
 mod log;
 mod sweep;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use orchestrator_core::store::{Begin, Begun, KeyRoute, KnownAnswer, RequestEntry, RequestLog, StoreError, Sweep};
 use orchestrator_core::types::{IdempotencyKey, RequestId, RequestView, WorkspaceId};
@@ -28,7 +30,7 @@ impl RequestLog for SqliteStore {
         keys::kept(self, workspace, route, key).await
     }
 
-    async fn log(&self, entries: Vec<RequestEntry>) -> Result<(), StoreError> {
+    async fn log(&self, entries: Vec<Arc<RequestEntry>>) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
