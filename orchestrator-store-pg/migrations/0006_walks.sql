@@ -155,7 +155,10 @@ BEGIN
 END
 $$;
 
--- Mostly all of them are one workspace's: then its counter is all that there is to find out.
+-- An event about a job names it by its id: the database knows it, and it is half as long as its text.
+ALTER TABLE events ADD COLUMN job uuid;
+
+-- An event without a subject is about its job. Mostly all are one workspace's: then its counter is all that there is to find out.
 CREATE OR REPLACE FUNCTION append_events(p_events new_event[], p_now bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
@@ -166,13 +169,14 @@ BEGIN
     INSERT INTO counters AS c (workspace, events) VALUES (v_workspace, cardinality(p_events))
     ON CONFLICT (workspace) DO UPDATE SET events = c.events + excluded.events
     RETURNING c.events INTO v_last;
-    INSERT INTO events (workspace, number, time, kind, subject, trace, data)
-    SELECT e.workspace, v_last - cardinality(p_events) + e.place, p_now, e.kind, e.subject, e.trace, e.data
+    INSERT INTO events (workspace, number, time, kind, subject, job, trace, data)
+    SELECT e.workspace, v_last - cardinality(p_events) + e.place, p_now, e.kind, e.subject,
+      CASE WHEN e.subject = '' THEN e.job END, e.trace, e.data
     FROM unnest(p_events) WITH ORDINALITY AS e (op, job, workspace, kind, subject, trace, data, place);
     RETURN;
   END IF;
   WITH told AS (
-    SELECT e.workspace, e.kind, e.subject, e.trace, e.data,
+    SELECT e.workspace, e.kind, e.subject, CASE WHEN e.subject = '' THEN e.job END AS job, e.trace, e.data,
       row_number() OVER (PARTITION BY e.workspace ORDER BY e.place) AS place
     FROM unnest(p_events) WITH ORDINALITY AS e (op, job, workspace, kind, subject, trace, data, place)
   ), counted AS (
@@ -183,36 +187,9 @@ BEGIN
   ), sizes AS (
     SELECT t.workspace, max(t.place) AS size FROM told t GROUP BY t.workspace
   )
-  INSERT INTO events (workspace, number, time, kind, subject, trace, data)
-  SELECT t.workspace, c.events - s.size + t.place, p_now, t.kind, t.subject, t.trace, t.data
+  INSERT INTO events (workspace, number, time, kind, subject, job, trace, data)
+  SELECT t.workspace, c.events - s.size + t.place, p_now, t.kind, t.subject, t.job, t.trace, t.data
   FROM told t JOIN counted c ON c.workspace = t.workspace JOIN sizes s ON s.workspace = t.workspace;
-END
-$$;
-
--- The id of a job as it is written: 26 digits of Crockford's base 32.
-CREATE FUNCTION job_name(p_id uuid) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-  digits CONSTANT text := '0123456789abcdefghjkmnpqrstvwxyz';
-  v_bits bit(128) := ('x' || translate(p_id::text, '-', ''))::bit(128);
-  v_high bigint := substring(v_bits FROM 1 FOR 43)::bigint;
-  v_middle bigint := substring(v_bits FROM 44 FOR 45)::bigint;
-  v_low bigint := substring(v_bits FROM 89 FOR 40)::bigint;
-BEGIN
-  RETURN 'job_'
-    || substr(digits, (v_high >> 40 & 31)::integer + 1, 1) || substr(digits, (v_high >> 35 & 31)::integer + 1, 1)
-    || substr(digits, (v_high >> 30 & 31)::integer + 1, 1) || substr(digits, (v_high >> 25 & 31)::integer + 1, 1)
-    || substr(digits, (v_high >> 20 & 31)::integer + 1, 1) || substr(digits, (v_high >> 15 & 31)::integer + 1, 1)
-    || substr(digits, (v_high >> 10 & 31)::integer + 1, 1) || substr(digits, (v_high >> 5 & 31)::integer + 1, 1)
-    || substr(digits, (v_high & 31)::integer + 1, 1)
-    || substr(digits, (v_middle >> 40 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 35 & 31)::integer + 1, 1)
-    || substr(digits, (v_middle >> 30 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 25 & 31)::integer + 1, 1)
-    || substr(digits, (v_middle >> 20 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 15 & 31)::integer + 1, 1)
-    || substr(digits, (v_middle >> 10 & 31)::integer + 1, 1) || substr(digits, (v_middle >> 5 & 31)::integer + 1, 1)
-    || substr(digits, (v_middle & 31)::integer + 1, 1)
-    || substr(digits, (v_low >> 35 & 31)::integer + 1, 1) || substr(digits, (v_low >> 30 & 31)::integer + 1, 1)
-    || substr(digits, (v_low >> 25 & 31)::integer + 1, 1) || substr(digits, (v_low >> 20 & 31)::integer + 1, 1)
-    || substr(digits, (v_low >> 15 & 31)::integer + 1, 1) || substr(digits, (v_low >> 10 & 31)::integer + 1, 1)
-    || substr(digits, (v_low >> 5 & 31)::integer + 1, 1) || substr(digits, (v_low & 31)::integer + 1, 1);
 END
 $$;
 
@@ -232,7 +209,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   v_events new_event[];
 BEGIN
-  SELECT array_agg(ROW(0, NULL, c.workspace, 'job.started', job_name(c.id), j.trace,
+  SELECT array_agg(ROW(0, c.id, c.workspace, 'job.started', '', j.trace,
       concat('{"attempt":', q.attempt, ',"max_attempts":', j.max_attempts, '}'))::new_event ORDER BY c.place) INTO v_events
   FROM unnest(p_workspaces, p_ids) WITH ORDINALITY AS c (workspace, id, place)
   JOIN queue q ON q.workspace = c.workspace AND q.id = c.id
@@ -245,13 +222,66 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION take_jobs(p_workspaces text[], p_ids uuid[], p_quarantine boolean, p_owner text, p_until bigint)
+RETURNS TABLE (workspace text, id uuid, lane text) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH free AS (
+    SELECT l.place FROM unnest(p_workspaces, p_ids) AS c (workspace, id) CROSS JOIN LATERAL (
+      SELECT q.ctid AS place FROM queue q
+      WHERE q.workspace = c.workspace AND q.id = c.id AND q.state + 0 = 1 AND (q.lost_leases > 0) = p_quarantine
+      FOR UPDATE SKIP LOCKED
+    ) l
+  )
+  -- What is locked stays where it lies.
+  UPDATE queue q SET state = 3, attempt = q.attempt + 1, fence = q.fence + 1, owner = p_owner, lease_until = p_until
+  FROM free f WHERE q.ctid = f.place
+  RETURNING q.workspace, q.id, q.lane;
+END
+$$;
+
+-- One index for what is ready and what has lost a lease: one statement serves both.
+CREATE INDEX queue_turns ON queue ((lost_leases > 0), workspace, lane, priority DESC, seq) INCLUDE (id) WHERE state = 1;
+
+-- Lanes with ready jobs, workspace by workspace from after `p_after` on, up to `p_max` workspaces: by jumping from one to the next in
+-- the index, however many jobs each has. `turn` counts the workspaces.
+CREATE FUNCTION ready_lanes(p_quarantine boolean, p_after text, p_full text[], p_max integer)
+RETURNS TABLE (workspace text, lane text, turn integer) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH RECURSIVE found AS (
+    (SELECT q.workspace, q.lane, (NOT q.workspace = ANY (p_full))::integer AS turn, 1 AS looked
+    FROM queue q WHERE q.state = 1 AND (q.lost_leases > 0) = p_quarantine AND q.workspace > p_after
+    ORDER BY q.workspace, q.lane LIMIT 1)
+    UNION ALL
+    SELECT n.workspace, n.lane, f.turn + (n.workspace <> f.workspace AND NOT n.workspace = ANY (p_full))::integer, f.looked + 1
+    FROM found f CROSS JOIN LATERAL (
+      -- No lane's name is behind a tilde: of a workspace that may have no more, none is looked at.
+      SELECT q.workspace, q.lane FROM queue q WHERE q.state = 1 AND (q.lost_leases > 0) = p_quarantine
+        AND (q.workspace, q.lane) > (f.workspace, CASE WHEN f.workspace = ANY (p_full) THEN '~' ELSE f.lane END)
+      ORDER BY q.workspace, q.lane LIMIT 1
+    ) n
+    WHERE f.turn <= p_max AND f.looked < 4096
+  )
+  SELECT f.workspace, f.lane, f.turn FROM found f WHERE f.turn <= p_max AND NOT f.workspace = ANY (p_full);
+END
+$$;
+
+-- Takes ready jobs, fair over workspaces: those whose turn it is give one each, round by round, until all have given what
+-- they may. What another is taking at the same moment is passed over, and the next ones are looked at instead.
 CREATE OR REPLACE FUNCTION claim_jobs(p_now bigint, p_owner text, p_lease bigint, p_max integer, p_per_workspace integer,
   p_quarantine boolean, p_after text, p_full text[], p_lane_workspaces text[], p_lanes text[], p_left integer[])
 RETURNS SETOF whole_job LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   v_now bigint := now_ms(p_now);
+  -- The lanes that may have more to give, whose turn each is, and how many each may give.
   v_workspaces text[];
-  v_places integer[];
+  v_lanes text[];
+  v_turns integer[];
+  v_most integer[];
+  v_share integer;
   v_seen uuid[] := '{}';
   v_ids uuid[];
   v_of text[];
@@ -260,39 +290,49 @@ DECLARE
   v_got_lanes text[];
   v_ids_all uuid[] := '{}';
   v_of_all text[] := '{}';
-  v_lanes_all text[] := '{}';
-  v_share integer;
 BEGIN
   PERFORM wake_due(v_now);
   IF p_max <= 0 OR p_per_workspace <= 0 THEN
     RETURN;
   END IF;
-  SELECT array_agg(w) INTO v_workspaces FROM ready_workspaces(p_quarantine, p_after, p_full, p_max) w;
+  SELECT array_agg(r.workspace ORDER BY r.again, r.turn), array_agg(r.lane ORDER BY r.again, r.turn),
+      array_agg(r.turn + CASE WHEN r.again THEN p_max ELSE 0 END ORDER BY r.again, r.turn), array_agg(r.most ORDER BY r.again, r.turn)
+    INTO v_workspaces, v_lanes, v_turns, v_most
+  FROM (
+    SELECT l.workspace, l.lane, l.turn, l.again, coalesce(
+      (SELECT min(m.most) FROM unnest(p_lane_workspaces, p_lanes, p_left) AS m (workspace, lane, most)
+        WHERE m.workspace = l.workspace AND m.lane = l.lane), p_max) AS most
+    FROM (
+      SELECT false AS again, a.* FROM ready_lanes(p_quarantine, p_after, p_full, p_max) a
+      UNION ALL
+      SELECT true, b.* FROM ready_lanes(p_quarantine, '', p_full, p_max) b WHERE p_after <> '' AND b.workspace <= p_after COLLATE "C"
+    ) l
+  ) r WHERE r.most > 0;
   FOR pass IN 1 .. 6 LOOP
     EXIT WHEN v_workspaces IS NULL OR cardinality(v_ids_all) >= p_max;
-    v_share := least(p_per_workspace, ceil((p_max - cardinality(v_ids_all))::numeric / cardinality(v_workspaces))::integer);
+    v_share := least(p_per_workspace,
+      ceil((p_max - cardinality(v_ids_all))::numeric / (SELECT count(DISTINCT w) FROM unnest(v_workspaces) w))::integer);
     -- The first round first, and in it the workspaces in turn.
-    SELECT array_agg(n.id ORDER BY n.round, n.place), array_agg(n.workspace ORDER BY n.round, n.place) INTO v_ids, v_of
+    SELECT array_agg(n.id ORDER BY n.round, n.turn), array_agg(n.workspace ORDER BY n.round, n.turn) INTO v_ids, v_of
     FROM (
-      SELECT f.id, w.name AS workspace, w.place, row_number() OVER (PARTITION BY w.name) AS round
-      FROM unnest(v_workspaces) WITH ORDINALITY AS w (name, place)
-      CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS had FROM unnest(v_of_all) AS a (workspace) WHERE a.workspace = w.name
-      ) h
-      CROSS JOIN LATERAL first_jobs(w.name, p_quarantine, least(v_share, p_per_workspace - h.had), v_seen,
-        (SELECT array_agg(l.name) FROM unnest(p_lane_workspaces, p_lanes) AS l (workspace, name) WHERE l.workspace = w.name),
-        (SELECT array_agg(l.most - (SELECT count(*)::integer FROM unnest(v_of_all, v_lanes_all) AS t (workspace, lane)
-            WHERE t.workspace = l.workspace AND t.lane = l.name))
-          FROM unnest(p_lane_workspaces, p_lanes, p_left) AS l (workspace, name, most) WHERE l.workspace = w.name)) f
-      WHERE p_per_workspace > h.had
-      ORDER BY round, w.place LIMIT p_max - cardinality(v_ids_all)
+      SELECT r.id, r.workspace, r.turn, r.round
+      FROM (
+        SELECT f.id, l.workspace, l.turn, coalesce(h.had, 0) AS had,
+          row_number() OVER (PARTITION BY l.workspace ORDER BY f.priority DESC, f.seq) AS round
+        FROM unnest(v_workspaces, v_lanes, v_turns, v_most) AS l (workspace, lane, turn, most)
+        LEFT JOIN (SELECT a.workspace, count(*) AS had FROM unnest(v_of_all) AS a (workspace) GROUP BY a.workspace) h
+          ON h.workspace = l.workspace
+        CROSS JOIN LATERAL (
+          SELECT q.id, q.priority, q.seq FROM queue q
+          WHERE q.state = 1 AND (q.lost_leases > 0) = p_quarantine AND q.workspace = l.workspace AND q.lane = l.lane
+            AND NOT q.id = ANY (v_seen)
+          ORDER BY q.priority DESC, q.seq LIMIT least(v_share, l.most)
+        ) f
+      ) r
+      WHERE r.round <= least(v_share, p_per_workspace - r.had)
+      ORDER BY r.round, r.turn LIMIT p_max - cardinality(v_ids_all)
     ) n;
     EXIT WHEN v_ids IS NULL;
-    v_seen := v_seen || v_ids;
-    -- Who gave less than their share has no more to give.
-    SELECT array_agg(w.name ORDER BY w.place) INTO v_workspaces
-    FROM unnest(v_workspaces) WITH ORDINALITY AS w (name, place)
-    WHERE (SELECT count(*) FROM unnest(v_of) AS o (workspace) WHERE o.workspace = w.name) >= v_share;
     SELECT array_agg(t.id ORDER BY c.place), array_agg(t.workspace ORDER BY c.place), array_agg(t.lane ORDER BY c.place)
       INTO v_got_ids, v_got_of, v_got_lanes
     FROM take_jobs(v_of, v_ids, p_quarantine, p_owner, v_now + p_lease) t
@@ -300,8 +340,20 @@ BEGIN
     IF v_got_ids IS NOT NULL THEN
       v_ids_all := v_ids_all || v_got_ids;
       v_of_all := v_of_all || v_got_of;
-      v_lanes_all := v_lanes_all || v_got_lanes;
     END IF;
+    EXIT WHEN cardinality(v_ids_all) >= p_max;
+    v_seen := v_seen || v_ids;
+    -- Whoever gave less than their share has no more to give.
+    SELECT array_agg(l.workspace ORDER BY l.place), array_agg(l.lane ORDER BY l.place), array_agg(l.turn ORDER BY l.place),
+        array_agg(l.most - l.had ORDER BY l.place)
+      INTO v_workspaces, v_lanes, v_turns, v_most
+    FROM (
+      SELECT m.*, (SELECT count(*)::integer FROM unnest(v_got_of, v_got_lanes) AS g (workspace, lane)
+          WHERE g.workspace = m.workspace AND g.lane = m.lane) AS had
+      FROM unnest(v_workspaces, v_lanes, v_turns, v_most) WITH ORDINALITY AS m (workspace, lane, turn, most, place)
+      JOIN (SELECT o.workspace FROM unnest(v_of) AS o (workspace) GROUP BY o.workspace HAVING count(*) >= v_share) w
+        ON w.workspace = m.workspace
+    ) l WHERE l.most > l.had;
   END LOOP;
   RETURN QUERY SELECT * FROM started_jobs(v_of_all, v_ids_all, v_now);
 END
@@ -323,9 +375,47 @@ BEGIN
 END
 $$;
 
+-- Of up to `p_workspaces` workspaces after `p_after` that have ready jobs, the first `p_each` of each lane.
+CREATE OR REPLACE FUNCTION ready_heads(p_now bigint, p_after text, p_workspaces integer, p_each integer)
+RETURNS SETOF ready_job LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  v_quarantine boolean := false;
+BEGIN
+  PERFORM wake_due(now_ms(p_now));
+  RETURN QUERY
+  SELECT f.workspace, f.id, f.lane, f.priority, f.run_at, false
+  FROM ready_lanes(v_quarantine, p_after, '{}', p_workspaces) l
+  CROSS JOIN LATERAL (
+    SELECT q.workspace, q.id, q.lane, q.priority, q.seq, q.run_at FROM queue q
+    WHERE q.state = 1 AND (q.lost_leases > 0) = v_quarantine AND q.workspace = l.workspace AND q.lane = l.lane
+    ORDER BY q.priority DESC, q.seq LIMIT p_each
+  ) f
+  ORDER BY l.turn, f.lane, f.priority DESC, f.seq;
+END
+$$;
+
+DROP FUNCTION first_jobs(text, boolean, integer, uuid[], text[], integer[]);
+DROP FUNCTION ready_workspaces(boolean, text, text[], integer);
+DROP INDEX queue_ready;
+DROP INDEX queue_quarantine;
+
+-- Control records, for many callers at once.
+CREATE FUNCTION find_records(p_context text, p_owners text[], p_kinds text[], p_keys text[])
+RETURNS TABLE (op bigint, key text, version bigint, body bytea, updated_at bigint) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT w.op, r.key, r.version, r.body, r.updated_at
+  FROM unnest(p_owners, p_kinds, p_keys) WITH ORDINALITY AS w (owner, kind, key, op)
+  CROSS JOIN LATERAL (
+    SELECT r.* FROM records r WHERE r.workspace = w.owner AND r.kind = w.kind AND r.key = w.key OFFSET 0
+  ) r;
+END
+$$;
+
 -- A function that is replaced forgets these; its owner and who may call it stay.
 ALTER FUNCTION claim_jobs(bigint, text, bigint, integer, integer, boolean, text, text[], text[], text[], integer[])
   SECURITY DEFINER SET search_path = orchestrator, pg_temp;
 ALTER FUNCTION claim_named(bigint, text, bigint, text[], uuid[]) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
 ALTER FUNCTION expired_jobs(bigint, integer) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
 ALTER FUNCTION requeue_lost(bigint, text[], uuid[]) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
+ALTER FUNCTION ready_heads(bigint, text, integer, integer) SECURITY DEFINER SET search_path = orchestrator, pg_temp;

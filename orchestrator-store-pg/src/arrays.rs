@@ -109,7 +109,8 @@ impl<'a> EventRow<'a> {
     /// The event of a job's acceptance: due if the job is new.
     pub(crate) fn queued(op: i32, workspace: &'a WorkspaceId, job: &NewJob) -> Result<Option<Self>, Failure> {
         let Some(event) = job.queued_event() else { return Ok(None) };
-        Ok(Some(Self { job: Some(id(job.id.bits())), ..Self::new(op, workspace, &event)? }))
+        let row = Self::new(op, workspace, &event)?;
+        Ok(Some(Self { job: Some(id(job.id.bits())), subject: String::new(), ..row }))
     }
 }
 

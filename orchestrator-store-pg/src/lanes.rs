@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Lane;
+use crate::control::read::OneRecord;
 use crate::control::routes::Holders;
 use crate::events::append::Append;
 use crate::inbox::ingest::Ingest;
@@ -24,6 +25,7 @@ pub(crate) struct Lanes {
     pub(crate) log: Lane<Log>,
     pub(crate) begin: Lane<Begins>,
     pub(crate) routes: Lane<Holders>,
+    pub(crate) records: Lane<OneRecord>,
 }
 
 impl Lanes {
@@ -38,6 +40,7 @@ impl Lanes {
             log: Lane::start(shared.clone()),
             begin: Lane::start(shared.clone()),
             routes: Lane::start(shared.clone()),
+            records: Lane::start(shared.clone()),
         }
     }
 }

@@ -10,6 +10,7 @@ use orchestrator_types::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::task::coop::cooperative;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -238,7 +239,8 @@ impl Running {
         self: &Arc<Self>,
         step: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, Error> {
-        let step = Finish::new(&self.engine.calls, step(self.clone()));
+        // Nothing in it may have to wait for anything, and whoever calls in a loop lets others go first all the same.
+        let step = cooperative(Finish::new(&self.engine.calls, step(self.clone())));
         step.await.map_err(|_| Error::Internal("the call panicked".to_owned()))?
     }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod audit;
 mod commit;
-mod read;
+pub(crate) mod read;
 pub(crate) mod routes;
 
 use async_trait::async_trait;
@@ -22,8 +22,7 @@ impl ControlStore for PgStore {
     }
 
     async fn record(&self, owner: &Owner, kind: RecordKind, key: &str) -> Result<Option<Record>, StoreError> {
-        let (shared, owner, key) = (self.shared.clone(), owner.clone(), key.to_owned());
-        owned(async move { read::record(&shared, &owner, kind, &key).await }).await
+        self.lanes.records.submit((owner.clone(), kind, key.to_owned())).await
     }
 
     async fn records(

@@ -1,10 +1,15 @@
 //! Reading control records.
 
+use std::collections::BTreeSet;
+
 use orchestrator_core::store::{Owner, Record, RecordKind};
 use orchestrator_core::types::WorkspaceId;
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
+use crate::committer::Write;
 use crate::failure::Failure;
+use crate::notices::Told;
 use crate::rows::{Unreadable, int, number, readable, text, time, value};
 use crate::session::{owner as name, parse_owner};
 use crate::shared::Shared;
@@ -19,19 +24,46 @@ fn read_record(row: &PgRow) -> Result<Record, Unreadable> {
     })
 }
 
-pub(super) async fn record(
-    shared: &Shared,
-    owner: &Owner,
-    kind: RecordKind,
-    key: &str,
-) -> Result<Option<Record>, Failure> {
-    const ONE: &str =
-        "SELECT key, version, body, updated_at FROM records WHERE workspace = $1 AND kind = $2 AND key = $3";
-    let mut transaction = shared.begin(name(owner)).await?;
-    let one = sqlx::query(ONE).bind(name(owner)).bind(kind.as_str()).bind(stored(key).as_ref());
-    let row = one.fetch_optional(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(row.as_ref().map(read_record).transpose()?)
+/// A record: many are asked for at once when workspaces that nobody called for a while are called again.
+pub(crate) struct OneRecord;
+
+impl Write for OneRecord {
+    const WRITES: bool = false;
+
+    type Item = (Owner, RecordKind, String);
+    type Answer = Option<Record>;
+
+    fn weight((_, _, key): &Self::Item) -> usize {
+        256 + key.len()
+    }
+
+    fn keys(_: &Self::Item, _: &mut Vec<u64>) {}
+
+    async fn write(
+        _: &Shared,
+        conn: &mut PgConnection,
+        items: &[&Self::Item],
+        _: &mut Told,
+    ) -> Result<Vec<Option<Record>>, Failure> {
+        const FIND: &str = "SELECT op, key, version, body, updated_at FROM find_records(\
+            set_config('orchestrator.workspaces', $1, true), $2, $3, $4)";
+        let owners: BTreeSet<&str> = items.iter().map(|(owner, _, _)| name(owner)).collect();
+        let rows = sqlx::query(FIND)
+            .bind(owners.into_iter().collect::<Vec<_>>().join(","))
+            .bind(items.iter().map(|(owner, _, _)| name(owner)).collect::<Vec<_>>())
+            .bind(items.iter().map(|(_, kind, _)| kind.as_str()).collect::<Vec<_>>())
+            .bind(items.iter().map(|(_, _, key)| stored(key)).collect::<Vec<_>>())
+            .fetch_all(conn)
+            .await?;
+        let mut found: Vec<Option<Record>> = items.iter().map(|_| None).collect();
+        for row in &rows {
+            let place = usize::try_from(value::<i64>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })?;
+            if let Some(found) = found.get_mut(place) {
+                *found = Some(read_record(row)?);
+            }
+        }
+        Ok(found)
+    }
 }
 
 pub(super) async fn records(

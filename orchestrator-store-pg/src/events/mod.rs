@@ -4,12 +4,12 @@ pub(crate) mod append;
 
 use async_trait::async_trait;
 use orchestrator_core::store::{EventFilter, EventLog, EventPage, NewEvent, StoreError};
-use orchestrator_core::types::{EventType, EventView, WorkspaceId};
+use orchestrator_core::types::{EventType, EventView, JobId, WorkspaceId};
 use sqlx::postgres::PgRow;
 
 use crate::PgStore;
 use crate::failure::Failure;
-use crate::rows::{Unreadable, document, id, int, number, parsed, readable, text, time, trace, value};
+use crate::rows::{Unreadable, bits_opt, document, id, int, number, parsed, readable, text, time, trace, value};
 use crate::session::owned;
 use crate::shared::Shared;
 use crate::text::stored;
@@ -61,9 +61,10 @@ async fn page(
     // The end of the window comes first: what is committed meanwhile must not be counted as looked at.
     const END: &str = "SELECT max(number) AS number FROM \
         (SELECT number FROM events WHERE workspace = $1 AND number > $2 ORDER BY number LIMIT $3) looked_at";
-    const PAGE: &str = "SELECT number, time, kind, subject, trace, data FROM events \
+    const PAGE: &str = "SELECT number, time, kind, subject, job, trace, data FROM events \
         WHERE workspace = $1 AND number > $2 AND number <= $3 AND ($4::text[] IS NULL OR kind = ANY ($4)) \
-        AND ($5::text IS NULL OR subject = $5) AND ($6::uuid IS NULL OR trace = $6) ORDER BY number LIMIT $7";
+        AND ($5::text IS NULL OR job = $6 OR (job IS NULL AND subject = $5)) AND ($7::uuid IS NULL OR trace = $7) \
+        ORDER BY number LIMIT $8";
     let name = workspace.as_str();
     let mut transaction = shared.begin(name).await?;
     let end = sqlx::query(END).bind(name).bind(int(after)).bind(WINDOW).fetch_one(&mut *transaction).await?;
@@ -79,6 +80,7 @@ async fn page(
         .bind(end)
         .bind((!kinds.is_empty()).then_some(kinds))
         .bind(filter.subject.as_deref().map(stored).as_deref())
+        .bind(filter.subject.as_ref().and_then(|subject| subject.parse::<JobId>().ok()).map(|job| id(job.bits())))
         .bind(filter.trace_id.map(|trace| id(trace.bits())))
         .bind(int(limit))
         .fetch_all(&mut *transaction)
@@ -92,9 +94,10 @@ async fn page(
 }
 
 fn event(workspace: &WorkspaceId, row: &PgRow) -> Result<EventView, Unreadable> {
+    let job = bits_opt(row, "job")?.map(|bits| JobId::from_bits(bits).to_string());
     let event = NewEvent {
         kind: parsed::<EventType>(row, "kind")?,
-        subject: text(row, "subject")?,
+        subject: job.map_or_else(|| text(row, "subject"), Ok)?,
         trace_id: trace(row, "trace")?,
         data: document(row, "data")?,
     };
