@@ -68,8 +68,8 @@ fn press(install: &Install, noisy: &WorkspaceId, ended: Arc<AtomicBool>) -> Join
         let (engine, noisy, ended) = (install.engine.clone(), noisy.clone(), ended.clone());
         calls.spawn(async move {
             while !ended.load(Ordering::Relaxed) {
-                // What fails at once comes again no sooner than over a network.
-                let at_least = sleep(Duration::from_millis(5));
+                // Twenty times a second each: together twenty times what the neighbour asks for.
+                let at_least = sleep(Duration::from_millis(50));
                 if let Ok(call) = call(json!({"hang": true}), Some(Duration::from_millis(500))) {
                     let _ = engine.execute(&noisy, call).await;
                 }

@@ -2,6 +2,8 @@
 -- are kept, and most are made while the queue is empty: then walking along all that runs, for each end, looks as cheap as
 -- one step along the key, and it is not when a thousand jobs run.
 --
+-- Nothing was released before this: it replaces functions in place, and the build before it does not run beside it.
+--
 -- `LATERAL` with a lock or an `OFFSET` is not flattened into a join; `state + 0` fits none of the partial indexes.
 
 -- Whether a job of the named workspaces has an ordering key: one look, where otherwise there is one for each job.

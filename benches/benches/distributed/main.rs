@@ -40,11 +40,6 @@ struct Servers {
 impl Servers {
     fn start() -> Self {
         let options = PostgresOptions::default().setting("shared_buffers", "512MB").setting("max_wal_size", "4GB");
-        let options = if std::env::var_os("STATS").is_some() {
-            options.setting("shared_preload_libraries", "pg_stat_statements").setting("pg_stat_statements.track", "all")
-        } else {
-            options
-        };
         Self { postgres: PostgresServer::start_with(&options), redis: RedisServer::start() }
     }
 
