@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use orchestrator_core::store::{Claim, Enqueue, Enqueued, JobKind, JobStore, NewEvent, NewJob, PayloadLinks};
+use orchestrator_core::store::{
+    Claim, Enqueue, Enqueued, HeldLease, JobKind, JobRecord, JobStore, NewEvent, NewJob, Outcome, PayloadLinks,
+    Settlement,
+};
 use orchestrator_core::types::{EventType, JobId, TraceId, WorkspaceId};
 use orchestrator_store_pg::{PgOptions, PgStore};
 use serde_json::json;
@@ -70,4 +73,16 @@ pub(crate) async fn enqueue(store: &PgStore, jobs: Vec<NewJob>) -> Vec<JobId> {
     let accepted = store.enqueue(&workspace(), Enqueue { jobs, ..Enqueue::default() }).await.unwrap();
     assert_eq!(accepted, Enqueued::Accepted);
     ids
+}
+
+/// The end of an attempt that went well.
+pub(crate) fn success(record: &JobRecord) -> Settlement {
+    Settlement {
+        lease: HeldLease { workspace: record.workspace.clone(), job: record.job.id, fence: record.fence },
+        outcome: Outcome::Succeeded { output: None },
+        events: vec![event()],
+        request: None,
+        delivery: None,
+        payloads: PayloadLinks::default(),
+    }
 }

@@ -7,6 +7,7 @@ mod fixture;
 mod nodes;
 mod opening;
 mod partitions;
+mod plans;
 mod tenancy;
 
 use std::sync::{Arc, Mutex};

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use orchestrator_conformance::servers::PostgresServer;
 use orchestrator_core::queue::JobHint;
-use orchestrator_core::store::{
-    CommitWatch, Enqueue, EventFilter, EventLog, HeldLease, JobStore, NewJob, Outcome, PayloadLinks, Settled,
-    Settlement, Store,
-};
+use orchestrator_core::store::{CommitWatch, Enqueue, EventFilter, EventLog, JobStore, NewJob, Settled, Store};
 use orchestrator_core::types::{JobId, WorkspaceId};
 use orchestrator_store_pg::PgStore;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::fixture::{aside, call, claim_of, enqueue, event, named, open};
+use crate::fixture::{aside, call, claim_of, enqueue, named, open, success};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -54,17 +51,6 @@ async fn a_commit_is_hinted_to_the_other_nodes() {
     enqueue(&one, vec![call()]).await;
     timeout(PATIENCE, ear.touched.notified()).await.expect("the workspace is named");
     timeout(PATIENCE, ear.ready.notified()).await.expect("and that a job may be ready");
-}
-
-fn success(record: &orchestrator_core::store::JobRecord) -> Settlement {
-    Settlement {
-        lease: HeldLease { workspace: record.workspace.clone(), job: record.job.id, fence: record.fence },
-        outcome: Outcome::Succeeded { output: None },
-        events: vec![event()],
-        request: None,
-        delivery: None,
-        payloads: PayloadLinks::default(),
-    }
 }
 
 async fn work(store: PgStore, mine: Arc<tokio::sync::Mutex<Vec<JobId>>>) {
