@@ -18,6 +18,8 @@ const NAMED: usize = 256;
 const KNOWN: usize = 4_096;
 /// A lane that nothing was heard of for so long is forgotten when there are too many.
 const QUIET: Duration = Duration::from_secs(60);
+/// They are looked for no more often.
+const SWEEP: Duration = Duration::from_secs(1);
 /// A bulkhead that calls of others fill is looked at so often; that a job of ours left it is told.
 const BUSY: Duration = Duration::from_millis(250);
 /// Nothing is looked at more often.
@@ -28,7 +30,24 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What is known of the lanes that were met.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<HashMap<LaneKey, Lane>>);
+pub(super) struct Lanes(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    lanes: HashMap<LaneKey, Lane>,
+    sweep_at: Option<Instant>,
+}
+
+impl Known {
+    /// Makes room for another lane, if there is none and some may be forgotten. Says whether there is room.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.lanes.len() >= KNOWN && self.sweep_at.is_none_or(|at| now >= at) {
+            self.lanes.retain(|_, lane| lane.coming > 0 || lane.paused > now || now - lane.heard_of < QUIET);
+            self.sweep_at = Some(now + SWEEP);
+        }
+        self.lanes.len() < KNOWN
+    }
+}
 
 struct Lane {
     paused: Instant,
@@ -78,21 +97,16 @@ pub(super) struct Limits {
 }
 
 impl Lanes {
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<LaneKey, Lane>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<T>(&self, lane: &LaneKey, change: impl FnOnce(&mut Lane, Instant) -> T) -> Option<T> {
-        let (now, mut lanes) = (Instant::now(), self.locked());
-        if !lanes.contains_key(lane) {
-            if lanes.len() >= KNOWN {
-                lanes.retain(|_, lane| lane.coming > 0 || lane.paused > now || lane.heard_of.elapsed() < QUIET);
-            }
-            if lanes.len() >= KNOWN {
-                return None;
-            }
+        let (now, mut known) = (Instant::now(), self.locked());
+        if !known.lanes.contains_key(lane) && !known.has_room(now) {
+            return None;
         }
-        let lane = lanes.entry(lane.clone()).or_insert_with(|| Lane::new(now));
+        let lane = known.lanes.entry(lane.clone()).or_insert_with(|| Lane::new(now));
         lane.heard_of = now;
         Some(change(lane, now))
     }
@@ -119,7 +133,7 @@ impl Lanes {
     /// What the next claim of up to `max` jobs is to leave.
     pub(super) fn limits(&self, max: usize) -> Limits {
         let (now, mut limits) = (Instant::now(), Limits::default());
-        for (key, lane) in self.locked().iter() {
+        for (key, lane) in &self.locked().lanes {
             let room = if lane.paused > now { Some(0) } else { lane.room() };
             match room {
                 Some(0) if limits.paused.len() < NAMED => limits.paused.push(key.clone()),
@@ -134,13 +148,13 @@ impl Lanes {
 
     /// How long until a lane may have room; `None` if it has.
     pub(super) fn wait(&self, lane: &LaneKey) -> Option<Duration> {
-        self.locked().get(lane)?.wait(Instant::now())
+        self.locked().lanes.get(lane)?.wait(Instant::now())
     }
 
     /// How long until the first of those that have none may have room.
     pub(super) fn next(&self) -> Option<Duration> {
         let now = Instant::now();
-        self.locked().values().filter_map(|lane| lane.wait(now)).min()
+        self.locked().lanes.values().filter_map(|lane| lane.wait(now)).min()
     }
 }
 
@@ -159,5 +173,34 @@ impl Drop for Coming {
         if let Some(lane) = self.1.take() {
             self.0.lanes.change(&lane, |lane, _| lane.coming = lane.coming.saturating_sub(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn lane(number: usize) -> LaneKey {
+        LaneKey {
+            workspace: format!("w{number}-dev").parse().unwrap(),
+            delivery: false,
+            target: "crm".parse().unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_many_lanes_the_quiet_ones_make_room() {
+        let lanes = Lanes::default();
+        let known = |lanes: &Lanes, number| lanes.change(&lane(number), |_, _| ()).is_some();
+        assert!((0..KNOWN).all(|number| known(&lanes, number)));
+        assert!(!known(&lanes, KNOWN));
+        tokio::time::advance(QUIET / 2).await;
+        lanes.pause(&lane(0), QUIET);
+        tokio::time::advance(QUIET / 2 + SWEEP).await;
+        assert!(known(&lanes, KNOWN), "those that were quiet for so long have gone");
+        assert!(lanes.wait(&lane(0)).is_some(), "and one that is paused has not");
+        assert_eq!(lanes.locked().lanes.len(), 2);
     }
 }
