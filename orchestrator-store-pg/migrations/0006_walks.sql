@@ -7,15 +7,18 @@
 -- `LATERAL` with a lock or an `OFFSET` is not flattened into a join; `state + 0` fits none of the partial indexes.
 
 -- What a row's workspace is held against must not become a condition of an index: a lookup in a transaction about a hundred workspaces
--- would look a hundred times. Statements name the workspace of what they look for by themselves.
+-- would look a hundred times. Statements name the workspace of what they look for by themselves. The names are the keys of an object,
+-- which is searched by halves.
+CREATE FUNCTION named_workspaces() RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE AS
+  $$ SELECT jsonb_object(n, n) FROM string_to_array(current_setting('orchestrator.workspaces', true), ',') n $$;
+
 DO $$
 DECLARE
   tenant text;
 BEGIN
   FOREACH tenant IN ARRAY ARRAY['records', 'routes', 'audit', 'audit_heads', 'counters', 'events', 'jobs', 'queue', 'ended',
     'inbox', 'inbox_bodies', 'requests', 'idempotency', 'payloads', 'payload_names', 'floors'] LOOP
-    EXECUTE format($policy$ALTER POLICY named ON %I USING ((workspace || '') = ANY ((SELECT current_workspaces())::text[]))$policy$,
-      tenant);
+    EXECUTE format('ALTER POLICY named ON %I USING ((SELECT named_workspaces()) ? workspace)', tenant);
   END LOOP;
 END
 $$;
@@ -310,25 +313,29 @@ BEGIN
   IF p_max <= 0 OR p_per_workspace <= 0 THEN
     RETURN;
   END IF;
-  SELECT array_agg(r.workspace ORDER BY r.again, r.turn), array_agg(r.lane ORDER BY r.again, r.turn),
-      array_agg(r.turn + CASE WHEN r.again THEN p_max ELSE 0 END ORDER BY r.again, r.turn), array_agg(r.most ORDER BY r.again, r.turn)
+  -- Those after the turn first, then from the beginning to it: both come in their order.
+  SELECT array_agg(r.workspace), array_agg(r.lane), array_agg(r.turn), array_agg(r.most)
     INTO v_workspaces, v_lanes, v_turns, v_most
   FROM (
-    SELECT l.workspace, l.lane, l.turn, l.again, coalesce(
-      (SELECT min(m.most) FROM unnest(p_lane_workspaces, p_lanes, p_left) AS m (workspace, lane, most)
-        WHERE m.workspace = l.workspace AND m.lane = l.lane), p_max) AS most
+    SELECT l.workspace, l.lane, l.turn, coalesce(m.most, p_max) AS most
     FROM (
-      SELECT false AS again, a.* FROM ready_lanes(p_quarantine, p_after, p_full, p_max) a
+      SELECT a.* FROM ready_lanes(p_quarantine, p_after, p_full, p_max) a
       UNION ALL
-      SELECT true, b.* FROM ready_lanes(p_quarantine, '', p_full, p_max) b WHERE p_after <> '' AND b.workspace <= p_after COLLATE "C"
+      SELECT b.workspace, b.lane, b.turn + p_max FROM ready_lanes(p_quarantine, '', p_full, p_max) b
+      WHERE p_after <> '' AND b.workspace <= p_after COLLATE "C"
     ) l
+    LEFT JOIN (
+      SELECT g.workspace, g.lane, min(g.most) AS most FROM unnest(p_lane_workspaces, p_lanes, p_left) AS g (workspace, lane, most)
+      GROUP BY g.workspace, g.lane
+    ) m ON m.workspace = l.workspace AND m.lane = l.lane
+    ORDER BY l.turn, l.lane
   ) r WHERE r.most > 0;
   FOR pass IN 1 .. 6 LOOP
     EXIT WHEN v_workspaces IS NULL OR cardinality(v_ids_all) >= p_max;
     v_share := least(p_per_workspace,
       ceil((p_max - cardinality(v_ids_all))::numeric / (SELECT count(DISTINCT w) FROM unnest(v_workspaces) w))::integer);
     -- The first round first, and in it the workspaces in turn.
-    SELECT array_agg(n.id ORDER BY n.round, n.turn), array_agg(n.workspace ORDER BY n.round, n.turn) INTO v_ids, v_of
+    SELECT array_agg(n.id), array_agg(n.workspace) INTO v_ids, v_of
     FROM (
       SELECT r.id, r.workspace, r.turn, r.round
       FROM (
@@ -434,3 +441,5 @@ ALTER FUNCTION claim_named(bigint, text, bigint, text[], uuid[]) SECURITY DEFINE
 ALTER FUNCTION expired_jobs(bigint, integer) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
 ALTER FUNCTION requeue_lost(bigint, text[], uuid[]) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
 ALTER FUNCTION ready_heads(bigint, text, integer, integer) SECURITY DEFINER SET search_path = orchestrator, pg_temp;
+
+DROP FUNCTION current_workspaces();
