@@ -15,7 +15,7 @@ const FILL: &str = "set search_path = orchestrator; set synchronous_commit = off
     with ids as materialized (select i, (lpad(to_hex(1700000000000 + i), 12, '0') || '7' || substr(md5(i::text), 1, 3) \
       || '8' || substr(md5(i::text), 4, 15))::uuid as id from generate_series(1::bigint, COUNT) i), \
     jobs as (insert into jobs (workspace, id, created_at, kind, connector, operation, priority, max_attempts, metadata, \
-      trace, input) select 'bench-dev', id, 1700000000000 + i, 'job', 'nothing', 'do', 5, 8, '{\"order\":\"1001\"}', id, \
+      trace, input) select 'bench-dev', id, 1700000000000 + i, 'call', 'nothing', 'do', 5, 8, '{\"order\":\"1001\"}', id, \
       '{\"invoice\":\"in_1001\",\"amount\":4900,\"currency\":\"eur\"}'::bytea from ids) \
     insert into ended (workspace, id, seq, state, run_at, attempt, fence, lost_leases, finished_at, output) \
       select 'bench-dev', id, -i, 'succeeded', 1700000000000 + i, 1, 1, 0, 1700000001000 + i, '{\"done\":true}'::bytea from ids";

@@ -84,9 +84,9 @@ async fn run(options: &Options) -> Result<(), AnyError> {
         if options.wants("noise") {
             noisy(options, &servers, &mut report, &mut goals).await?;
         }
-    }
-    if options.wants("workspaces") {
-        many(options, &servers, &mut report, &mut goals).await?;
+        if options.wants("workspaces") {
+            many(options, &servers, &mut report, &mut goals).await?;
+        }
     }
     if options.wants("finished") {
         finished::measure(options, &servers.postgres, &mut report, &mut goals).await?;
