@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use orchestrator_core::store::StoreError;
 
+use crate::open::OpenError;
 use crate::rows::Unreadable;
 
 /// Why something could not be written.
@@ -83,6 +84,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         return StoreError::Refused(why.to_owned());
     }
     match error {
+        error if code(&error).as_deref() == Some("53100") => StoreError::unavailable(OpenError::DiskFull),
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
             StoreError::Corrupt("a row has an unexpected shape".to_owned())
         }

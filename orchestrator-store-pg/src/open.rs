@@ -160,7 +160,7 @@ impl PgStore {
         migrating.await
     }
 
-    /// How the database stands, for whoever looks after it. Migrates nothing.
+    /// How the database stands, for whoever looks after it. Migrates nothing, and leaves nothing.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -175,6 +175,9 @@ async fn open(options: PgOptions) -> Result<PgStore, OpenError> {
     let mut conn = connect(&options).await?;
     if schema::read_only(&mut conn).await? {
         return Err(OpenError::ReadOnly);
+    }
+    if !schema::has_room(&mut conn).await? {
+        return Err(OpenError::DiskFull);
     }
     if let Err(error) = sqlx::query(ROLE).execute(&mut conn).await {
         return Err(match OpenError::of(error) {
@@ -210,6 +213,7 @@ async fn inspect(options: PgOptions) -> Result<Inspection, OpenError> {
     let row = sqlx::query(ASK).fetch_one(&mut conn).await.map_err(OpenError::of)?;
     let missing = schema::missing(&mut conn).await?;
     let read_only = schema::read_only(&mut conn).await?;
+    let disk_full = !read_only && !schema::has_room(&mut conn).await?;
     let get = |column| row.try_get::<i64, _>(column).map_err(OpenError::of);
     let inspection = Inspection {
         version: row.try_get("version").map_err(OpenError::of)?,
@@ -220,6 +224,7 @@ async fn inspect(options: PgOptions) -> Result<Inspection, OpenError> {
         now_ms: get("now")?,
         missing,
         read_only,
+        disk_full,
     };
     let _ = conn.close().await;
     Ok(inspection)
@@ -245,6 +250,8 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// Whether nothing can be written.
     pub read_only: bool,
+    /// Whether its disk takes nothing new.
+    pub disk_full: bool,
 }
 
 fn pool(options: &PgOptions) -> PgPool {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{PgConnection, SqlSafeStr};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
 
 use crate::open::OpenError;
 
@@ -111,6 +111,21 @@ pub(crate) async fn missing(conn: &mut PgConnection) -> Result<Vec<String>, Open
         Standing::Current => Vec::new(),
         Standing::Behind(missing) => missing,
     })
+}
+
+/// Whether the disk takes what is new: a temporary table needs pages, and is undone. A user who may not make one does not learn it.
+pub(crate) async fn has_room(conn: &mut PgConnection) -> Result<bool, OpenError> {
+    const PROBE: &str = "CREATE TEMPORARY TABLE orchestrator_probe ON COMMIT DROP AS \
+        SELECT (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 60) WHERE i > 0) AS room \
+        FROM generate_series(1, 128) i";
+    let mut transaction = conn.begin().await.map_err(OpenError::of)?;
+    let probed = sqlx::query(PROBE).execute(&mut *transaction).await.map_err(OpenError::of);
+    transaction.rollback().await.map_err(OpenError::of)?;
+    match probed {
+        Ok(_) | Err(OpenError::MayNotMigrate) => Ok(true),
+        Err(OpenError::DiskFull) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 /// Whether nothing can be written here: a replica, or a database that was set so.

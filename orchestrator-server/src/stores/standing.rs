@@ -37,7 +37,7 @@ pub(crate) fn standing(seen: &Inspection, options: &PgOptions) -> Vec<Concern> {
     let now = SystemClock.now().unix_ms();
     vec![
         version(seen.version),
-        writes(seen.read_only),
+        writes(seen.read_only, seen.disk_full),
         connections(seen.max_connections, seen.connections, i64::from(options.connections())),
         durability(seen.fsync),
         clock(now, seen.now_ms),
@@ -60,10 +60,11 @@ fn version(number: i32) -> Concern {
     }
 }
 
-fn writes(read_only: bool) -> Concern {
-    match read_only {
-        true => concern("store writes", Grave::Now, OpenError::ReadOnly.to_string()),
-        false => concern("store writes", Grave::Fine, "the database takes writes"),
+fn writes(read_only: bool, disk_full: bool) -> Concern {
+    match (read_only, disk_full) {
+        (true, _) => concern("store writes", Grave::Now, OpenError::ReadOnly.to_string()),
+        (_, true) => concern("store writes", Grave::Now, OpenError::DiskFull.to_string()),
+        _ => concern("store writes", Grave::Fine, "the database takes writes"),
     }
 }
 
@@ -124,7 +125,8 @@ mod tests {
         };
         told(version(150_018), Grave::Fine, "PostgreSQL 15.18");
         told(version(140_001), Grave::Later, "use 15 or later");
-        told(writes(true), Grave::Now, "primary");
+        told(writes(true, false), Grave::Now, "primary");
+        told(writes(false, true), Grave::Now, "make room");
         told(connections(100, 40, 12), Grave::Fine, "room for 5 more nodes");
         told(connections(100, 90, 12), Grave::Later, "lower `store.max_connections`");
         told(connections(10, 1, 12), Grave::Now, "allows 10 connections");

@@ -110,7 +110,7 @@ async fn a_replica_and_a_server_without_connections_are_told() {
     let store = open(&url).await;
     store.append(&workspace(), vec![event()]).await.unwrap();
     let inspected = PgStore::inspect(PgOptions::parse(&url).unwrap()).await.unwrap();
-    assert_eq!((inspected.max_connections, inspected.read_only), (12, false));
+    assert_eq!((inspected.max_connections, inspected.read_only, inspected.disk_full), (12, false, false));
     assert!(inspected.missing.is_empty() && inspected.fsync && inspected.synchronous_commit == "on");
     let mut others = Vec::new();
     let full = loop {
