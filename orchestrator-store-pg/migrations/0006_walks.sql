@@ -294,6 +294,8 @@ CREATE OR REPLACE FUNCTION claim_jobs(p_now bigint, p_owner text, p_lease bigint
 RETURNS SETOF whole_job LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   v_now bigint := now_ms(p_now);
+  -- So many workspaces are looked at: one that has only lanes that are paused takes nobody's place.
+  v_looked integer := p_max + (SELECT count(*)::integer FROM unnest(p_left) AS l (most) WHERE l.most <= 0);
   -- The lanes that may have more to give, whose turn each is, and how many each may give.
   v_workspaces text[];
   v_lanes text[];
@@ -319,9 +321,9 @@ BEGIN
   FROM (
     SELECT l.workspace, l.lane, l.turn, coalesce(m.most, p_max) AS most
     FROM (
-      SELECT a.* FROM ready_lanes(p_quarantine, p_after, p_full, p_max) a
+      SELECT a.* FROM ready_lanes(p_quarantine, p_after, p_full, v_looked) a
       UNION ALL
-      SELECT b.workspace, b.lane, b.turn + p_max FROM ready_lanes(p_quarantine, '', p_full, p_max) b
+      SELECT b.workspace, b.lane, b.turn + v_looked FROM ready_lanes(p_quarantine, '', p_full, v_looked) b
       WHERE p_after <> '' AND b.workspace <= p_after COLLATE "C"
     ) l
     LEFT JOIN (

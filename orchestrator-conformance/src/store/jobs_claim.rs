@@ -249,6 +249,20 @@ pub async fn inv_35_paused_rows_do_not_hide_what_is_due(harness: &impl StoreHarn
     assert_eq!(claimed.iter().map(|record| record.job.id).collect::<Vec<_>>(), due);
 }
 
+/// Workspaces of which every lane is paused, in front of one that has something to do, take none of its places.
+pub async fn inv_14_paused_workspaces_do_not_hide_a_neighbour(harness: &impl StoreHarness) {
+    let store = harness.store().await;
+    let stuck = ["five-dev", "four-dev", "one-dev"].map(workspace);
+    for one in &stuck {
+        accept(&store, one, vec![call("crm"), delivery("billing")]).await;
+    }
+    let due = accept(&store, &workspace("two-dev"), vec![call("crm")]).await;
+    let paused = stuck.iter().map(|one| lane(one, false, "crm")).collect();
+    let limited = stuck.iter().map(|one| (lane(one, true, "billing"), 0)).collect();
+    let claimed = claim(&store, Claim { paused, limited, ..claim_of(1) }).await;
+    assert_eq!(claimed.iter().map(|record| record.job.id).collect::<Vec<_>>(), due);
+}
+
 /// Thousands that wait for their time, in front of one that is due, do not hide it.
 pub async fn inv_35_scheduled_rows_do_not_hide_what_is_due(harness: &impl StoreHarness) {
     let (store, workspace) = (harness.store().await, workspace("shop-dev"));

@@ -128,6 +128,7 @@ macro_rules! store_conformance {
                 a_full_workspace_is_passed_over
                 a_paused_lane_is_passed_over
                 of_a_limited_lane_only_so_many_are_taken
+                inv_14_paused_workspaces_do_not_hide_a_neighbour
                 inv_35_paused_rows_do_not_hide_what_is_due
                 inv_35_scheduled_rows_do_not_hide_what_is_due
                 inv_03_claimers_never_share_a_job
