@@ -46,6 +46,11 @@ pub(crate) fn number<N: TryFrom<i64>>(row: &PgRow, column: &'static str) -> Resu
     N::try_from(value::<i64>(row, column)?).map_err(|_| Unreadable { column })
 }
 
+/// Whose row it is: the place of a caller in its batch, from 0.
+pub(crate) fn place(row: &PgRow) -> Result<usize, Unreadable> {
+    usize::try_from(value::<i64>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })
+}
+
 /// A time.
 pub(crate) fn time(row: &PgRow, column: &'static str) -> Result<Timestamp, Unreadable> {
     value(row, column).map(Timestamp::from_unix_ms)

@@ -39,7 +39,12 @@ pub(crate) fn parse_owner(text: &str) -> Option<Owner> {
 
 /// The context of a transaction about several workspaces.
 pub(crate) fn context<'a>(workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> String {
-    let distinct: BTreeSet<&str> = workspaces.into_iter().map(WorkspaceId::as_str).collect();
+    context_of(workspaces.into_iter().map(WorkspaceId::as_str))
+}
+
+/// The same of owners as they are stored.
+pub(crate) fn context_of<'a>(owners: impl IntoIterator<Item = &'a str>) -> String {
+    let distinct: BTreeSet<&str> = owners.into_iter().collect();
     let mut names = String::with_capacity(distinct.len() * 16);
     for (place, name) in distinct.into_iter().enumerate() {
         // Writing to a string does not fail.

@@ -59,7 +59,7 @@ enum Command {
     Demo(demo::Demo),
     /// Bring the store to the schema of this version. A starting server does the same.
     Migrate(migrate::Migrate),
-    /// Say whether an install can work; reads only, also beside a running server.
+    /// Say whether an install can work; leaves nothing behind, also beside a running server.
     Doctor(doctor::Doctor),
     /// Tokens signed with the install's own key.
     #[command(subcommand)]

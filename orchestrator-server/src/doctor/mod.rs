@@ -1,7 +1,7 @@
 //! Whether an install can work: what a start would stumble over, and what would hurt later.
 //!
-//! One rule: it reads only, but for a probe that it writes to the payload store and takes away again; beside a running server
-//! it disturbs nothing.
+//! One rule: it reads only, but for a probe that it writes to the payload store and takes away again, and one that Postgres undoes;
+//! beside a running server it disturbs nothing.
 
 mod finding;
 mod folders;

@@ -1,7 +1,5 @@
 //! Reading control records.
 
-use std::collections::BTreeSet;
-
 use orchestrator_core::store::{Owner, Record, RecordKind};
 use orchestrator_core::types::WorkspaceId;
 use sqlx::PgConnection;
@@ -10,8 +8,8 @@ use sqlx::postgres::PgRow;
 use crate::committer::Write;
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::rows::{Unreadable, int, number, readable, text, time, value};
-use crate::session::{owner as name, parse_owner};
+use crate::rows::{Unreadable, int, number, place, readable, text, time, value};
+use crate::session::{context_of, owner as name, parse_owner};
 use crate::shared::Shared;
 use crate::text::stored;
 
@@ -47,9 +45,8 @@ impl Write for OneRecord {
     ) -> Result<Vec<Option<Record>>, Failure> {
         const FIND: &str = "SELECT op, key, version, body, updated_at FROM find_records(\
             set_config('orchestrator.workspaces', $1, true), $2, $3, $4)";
-        let owners: BTreeSet<&str> = items.iter().map(|(owner, _, _)| name(owner)).collect();
         let rows = sqlx::query(FIND)
-            .bind(owners.into_iter().collect::<Vec<_>>().join(","))
+            .bind(context_of(items.iter().map(|(owner, _, _)| name(owner))))
             .bind(items.iter().map(|(owner, _, _)| name(owner)).collect::<Vec<_>>())
             .bind(items.iter().map(|(_, kind, _)| kind.as_str()).collect::<Vec<_>>())
             .bind(items.iter().map(|(_, _, key)| stored(key)).collect::<Vec<_>>())
@@ -57,8 +54,7 @@ impl Write for OneRecord {
             .await?;
         let mut found: Vec<Option<Record>> = items.iter().map(|_| None).collect();
         for row in &rows {
-            let place = usize::try_from(value::<i64>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })?;
-            if let Some(found) = found.get_mut(place) {
+            if let Some(found) = found.get_mut(place(row)?) {
                 *found = Some(read_record(row)?);
             }
         }

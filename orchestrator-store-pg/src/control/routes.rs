@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::committer::Write;
 use crate::failure::Failure;
 use crate::notices::Told;
-use crate::rows::{Unreadable, int, parsed, readable, text, time, value};
+use crate::rows::{Unreadable, int, parsed, place, readable, text, time, value};
 use crate::shared::Shared;
 use crate::text;
 
@@ -148,8 +148,7 @@ impl Write for Holders {
             .await?;
         let mut found: Vec<Vec<RouteOwner>> = items.iter().map(|_| Vec::new()).collect();
         for row in &rows {
-            let place = usize::try_from(value::<i64>(row, "op")? - 1).map_err(|_| Unreadable { column: "op" })?;
-            if let Some(found) = found.get_mut(place) {
+            if let Some(found) = found.get_mut(place(row)?) {
                 found.extend(readable(std::slice::from_ref(row), owner));
             }
         }

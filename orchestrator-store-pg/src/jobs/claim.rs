@@ -85,10 +85,15 @@ async fn take(shared: &Shared, statement: Query<'_, Postgres, PgArguments>) -> R
             }
         }
     }
-    if !ids.is_empty() {
-        sqlx::query(SET_ASIDE).bind(of).bind(ids).execute(&mut *conn).await?;
+    // The others are taken already, whatever becomes of these: their leases end by themselves.
+    let aside = match ids.is_empty() {
+        true => Ok(()),
+        false => sqlx::query(SET_ASIDE).bind(of).bind(ids).execute(&mut *conn).await.map(drop),
+    };
+    match aside {
+        Ok(()) => kept.keep(shared, conn, since),
+        Err(error) => tracing::error!(%error, "what cannot be read could not be set aside"),
     }
-    kept.keep(shared, conn, since);
     let mut told = Told::default();
     claimed.iter().for_each(|job| told.touched(&job.record.workspace));
     shared.tell(&told);
